@@ -1,0 +1,128 @@
+"""Runs one generator of I/O calls either synchronously or asynchronously; nothing else knows the difference."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable, RunnableConfig
+    from langgraph.store.base import BaseStore, Op, Result
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One I/O operation in both its spellings; `yield from` it to get its result."""
+
+    run: Callable[[], T]
+    arun: Callable[[], Awaitable[T]]
+
+    def __iter__(self) -> Generator[Call[Any], Any, T]:
+        """Hand the call to the driver and return what it sends back."""
+        result: T = yield self
+        return result
+
+
+Flow: TypeAlias = Generator[Call[Any], Any, T]
+
+
+class Outcome(NamedTuple, Generic[T]):
+    """What became of a flow that was allowed to fail: exactly one of the two is meaningful."""
+
+    value: T | None
+    error: Exception | None
+
+
+def run(flow: Flow[T]) -> T:
+    """Drive a flow to its end on this thread and return its value."""
+    try:
+        call = next(flow)
+        while True:
+            try:
+                result = call.run()
+            except BaseException as error:  # noqa: BLE001 - handed to the flow, which names what it can mend
+                call = flow.throw(error)
+            else:
+                call = flow.send(result)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    finally:
+        flow.close()
+
+
+async def arun(flow: Flow[T]) -> T:
+    """Drive a flow to its end on the running event loop and return its value."""
+    try:
+        call = next(flow)
+        while True:
+            try:
+                result = await call.arun()
+            except BaseException as error:  # noqa: BLE001 - cancellation included: the flow must see it
+                call = flow.throw(error)
+            else:
+                call = flow.send(result)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    finally:
+        flow.close()
+
+
+def attempt(flow: Flow[T]) -> Flow[Outcome[T]]:
+    """Run a flow and report an exception instead of raising it.
+
+    For the edges where code that is not ours (a model, a store, a hook) may raise anything and the caller has a place to
+    record it. Cancellation and interrupts still pass through.
+    """
+    try:
+        value = yield from flow
+    except Exception as error:  # noqa: BLE001 - the caller records it; see the docstring
+        return Outcome(None, error)
+    return Outcome(value, None)
+
+
+def gather(flows: Iterable[Flow[T]]) -> Flow[list[T]]:
+    """Run flows one after another when synchronous and side by side when asynchronous; results keep their order."""
+    pending = list(flows)
+
+    def run_each() -> list[T]:
+        return [run(flow) for flow in pending]
+
+    async def arun_together() -> list[T]:
+        return list(await asyncio.gather(*(arun(flow) for flow in pending)))
+
+    return (yield from Call(run_each, arun_together))
+
+
+def blocking(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Call[T]:
+    """Call a library that has no asynchronous form; asynchronously it runs in a thread."""
+    return Call(lambda: function(*args, **kwargs), lambda: asyncio.to_thread(function, *args, **kwargs))
+
+
+def batch(store: BaseStore, ops: Iterable[Op]) -> Flow[list[Result]]:
+    """Run store operations in one round trip; results come in the order of `ops`, and no operations cost no trip."""
+    pending = list(ops)
+    if not pending:
+        return []
+    return (yield from Call(lambda: store.batch(pending), lambda: store.abatch(pending)))
+
+
+def invoke(runnable: Runnable[Any, T], value: object, config: RunnableConfig) -> Call[T]:
+    """Invoke a runnable where no callback, stream or tracer of the caller's run can see it.
+
+    An empty context is what keeps tokens and events of internal calls out of every stream of the surrounding graph: tags
+    and private names are not enough.
+    """
+
+    async def ainvoke() -> T:
+        task = asyncio.create_task(runnable.ainvoke(value, config), context=contextvars.Context())
+        return await task
+
+    return Call(lambda: contextvars.Context().run(runnable.invoke, value, config), ainvoke)

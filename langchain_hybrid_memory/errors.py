@@ -1,0 +1,35 @@
+"""Every exception the library raises."""
+
+from __future__ import annotations
+
+
+class HybridMemoryError(Exception):
+    """The root of the library's exceptions."""
+
+
+class ConfigurationError(HybridMemoryError, ValueError):
+    """A setting or model cannot work as given; raised when it is built, not when it is run."""
+
+
+class MissingUserError(HybridMemoryError):
+    """A run named no user, so there is no memory it may touch."""
+
+
+class ExtractionError(HybridMemoryError):
+    """A model's answer could not be used, even after one repair; the episodes stay pending."""
+
+
+class FilterError(HybridMemoryError, ValueError):
+    """A search filter uses an operator or operand the store does not know."""
+
+
+class StorageError(HybridMemoryError):
+    """The long-term store cannot be opened, read or written; the message names the path and the remedy."""
+
+
+class ModelUnavailableError(HybridMemoryError):
+    """A model's files or endpoint cannot be reached; the message names what was tried and the remedy."""
+
+
+class ImportFormatError(HybridMemoryError, ValueError):
+    """A file to import holds a line that cannot be read; the message names the line."""
