@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
+from langgraph.errors import GraphBubbleUp
+
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
     from langgraph.store.base import BaseStore, Op, Result
@@ -75,14 +77,16 @@ async def arun(flow: Flow[T]) -> T:
         flow.close()
 
 
-def attempt(flow: Flow[T]) -> Flow[Outcome[T]]:
+def attempt(flow: Flow[T] | Call[T]) -> Flow[Outcome[T]]:
     """Run a flow and report an exception instead of raising it.
 
-    For the edges where code that is not ours (a model, a store, a hook) may raise anything and the caller has a place to
-    record it. Cancellation and interrupts still pass through.
+    For the edges where code that is not ours (a model, a store, a hook) may raise anything and the caller has a place
+    to record it. Cancellation and LangGraph's interrupts still pass through.
     """
     try:
         value = yield from flow
+    except GraphBubbleUp:
+        raise
     except Exception as error:  # noqa: BLE001 - the caller records it; see the docstring
         return Outcome(None, error)
     return Outcome(value, None)
@@ -117,8 +121,8 @@ def batch(store: BaseStore, ops: Iterable[Op]) -> Flow[list[Result]]:
 def invoke(runnable: Runnable[Any, T], value: object, config: RunnableConfig) -> Call[T]:
     """Invoke a runnable where no callback, stream or tracer of the caller's run can see it.
 
-    An empty context is what keeps tokens and events of internal calls out of every stream of the surrounding graph: tags
-    and private names are not enough.
+    An empty context is what keeps tokens and events of internal calls out of every stream of the surrounding graph:
+    tags and private names are not enough.
     """
 
     async def ainvoke() -> T:
@@ -126,3 +130,8 @@ def invoke(runnable: Runnable[Any, T], value: object, config: RunnableConfig) ->
         return await task
 
     return Call(lambda: contextvars.Context().run(runnable.invoke, value, config), ainvoke)
+
+
+def call(runnable: Runnable[Any, T], value: object) -> Call[T]:
+    """Invoke a runnable as a part of the present run: its callbacks, streams and traces include it."""
+    return Call(lambda: runnable.invoke(value), lambda: runnable.ainvoke(value))

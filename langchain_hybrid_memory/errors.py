@@ -27,6 +27,10 @@ class StorageError(HybridMemoryError):
     """The long-term store cannot be opened, read or written; the message names the path and the remedy."""
 
 
+class StoreInUseError(StorageError):
+    """Another process owns the store's directory; the message names it."""
+
+
 class ModelUnavailableError(HybridMemoryError):
     """A model's files or endpoint cannot be reached; the message names what was tried and the remedy."""
 

@@ -1,0 +1,237 @@
+"""Runs the memorize graph after the reply, one run a user at a time, without holding up the turn or the exit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, TypeAlias, TypeVar, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.store.base import BaseStore, SearchItem, SearchOp
+
+from langchain_hybrid_memory._flow import Call, Flow, arun, attempt, batch, blocking, invoke, run
+from langchain_hybrid_memory.config import ExtractionMode
+from langchain_hybrid_memory.core import Core
+from langchain_hybrid_memory.memorize import (
+    RECURSION_LIMIT,
+    MemorizeState,
+    Report,
+    add_reports,
+    describe,
+    memorize_graph,
+)
+from langchain_hybrid_memory.scope import pending_root
+
+T = TypeVar("T")
+
+Listener: TypeAlias = Callable[[str, Report], None]
+"""Called with the user id and the report of a finished memorize run, on the thread or loop that ran it."""
+
+STATUS_LIMIT = 10_000
+"""At most this many queue entries are counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What the background has done and what waits."""
+
+    pending: int
+    """Episodes still to be worked on, of all users, in the store."""
+    failed: int
+    """Those of them that failed at least once; they are tried again."""
+    running: int
+    """Users being worked on in this process."""
+    last_error: str | None
+    calls: int
+    """Model calls made by this process for memory, with the tokens the provider reported."""
+    prompt_tokens: int
+    completion_tokens: int
+    rejected: int
+    """Facts whose quote was not found in the source, or that were too many."""
+
+
+class Background:
+    """Schedules memorize runs; what is not done when the process ends waits in the store."""
+
+    def __init__(self, core: Core, *, mode: ExtractionMode, listener: Listener | None) -> None:
+        """Prepare without starting anything; the thread starts with the first synchronous turn."""
+        self._core = core
+        self._mode = mode
+        self._listener = listener
+        self._claims = _Claims()
+        self._jobs: queue.SimpleQueue[tuple[str, BaseStore]] = queue.SimpleQueue()
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._thread: threading.Thread | None = None
+        self._total = Report()
+        self._graph_over = lru_cache(maxsize=4)(lambda store: memorize_graph(core, store))
+
+    def after_turn(self, user_id: str, store: BaseStore) -> Flow[None]:
+        """Memorize what the turn left: now when inline, else soon and out of the way."""
+        if self._mode == "inline":
+            outcome = yield from attempt(self._memorize(user_id, store, is_forced=False))
+            self._note(user_id, outcome.value or _failure(outcome.error))
+        else:
+            yield from self._schedule(user_id, store)
+
+    def flush(self, timeout: float | None = None) -> Flow[Status]:
+        """Work through the whole queue, open and failed episodes included, and wait for it.
+
+        Args:
+            timeout: Seconds to wait; `None` waits to the end. What is left then goes on in the background.
+
+        Returns:
+            The status afterwards: `pending` is 0 if everything went well.
+        """
+        store = self._core.store()
+        self._release_stalled()
+        for user_id in (yield from self._users(store)):
+            yield from self._schedule(user_id, store, is_forced=True)
+        yield from blocking(self._claims.wait_until_idle, timeout)
+        return (yield from self.status())
+
+    def status(self) -> Flow[Status]:
+        """What waits in the store, and what this process has done."""
+        (found,) = yield from batch(self._core.store(), [SearchOp(pending_root(self._core.root), limit=STATUS_LIMIT)])
+        entries = [item.value for item in cast("list[SearchItem]", found)]
+        total = self._total
+        return Status(
+            pending=len({(entry["user"], entry["episode"]) for entry in entries}),
+            failed=len({(entry["user"], entry["episode"]) for entry in entries if entry["attempts"]}),
+            running=self._claims.count,
+            last_error=next(reversed(total.get("errors", [])), None),
+            calls=total.get("calls", 0),
+            prompt_tokens=total.get("prompt_tokens", 0),
+            completion_tokens=total.get("completion_tokens", 0),
+            rejected=sum(total.get("rejected", {}).values()),
+        )
+
+    def alone(self, user_id: str, flow: Flow[T]) -> Flow[T]:
+        """Run a flow while no memorize run of this process touches the user; what was scheduled meanwhile drops."""
+        yield from blocking(self._claims.hold, user_id)
+        try:
+            return (yield from flow)
+        finally:
+            self._claims.begin(user_id)
+            self._claims.release(user_id)
+
+    def stop(self, timeout: float) -> Flow[bool]:
+        """Wait until nothing runs, at most `timeout` seconds; whether that was reached."""
+        self._release_stalled()
+        return (yield from blocking(self._claims.wait_until_idle, timeout))
+
+    def _schedule(self, user_id: str, store: BaseStore, *, is_forced: bool = False) -> Flow[None]:
+        if not self._claims.claim(user_id, is_forced=is_forced):
+            return  # whoever works on this user looks once more before letting go
+
+        async def start_task() -> None:
+            task = asyncio.get_running_loop().create_task(
+                arun(self._drain(user_id, store)), context=contextvars.Context()
+            )
+            self._tasks[task] = user_id
+            task.add_done_callback(self._tasks.pop)
+
+        yield from Call(lambda: self._start_thread(user_id, store), start_task)
+
+    def _start_thread(self, user_id: str, store: BaseStore) -> None:
+        self._jobs.put((user_id, store))
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._work, name="hybrid-memory", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            run(self._drain(*self._jobs.get()))
+
+    def _drain(self, user_id: str, store: BaseStore) -> Flow[None]:
+        """Run the memorize graph for a claimed user until no turn has asked for it meanwhile."""
+        try:
+            while True:
+                is_forced = self._claims.begin(user_id)
+                outcome = yield from attempt(self._memorize(user_id, store, is_forced=is_forced))
+                self._note(user_id, outcome.value or _failure(outcome.error))
+                if self._claims.end(user_id):
+                    return
+        finally:
+            self._claims.release(user_id)
+
+    def _memorize(self, user_id: str, store: BaseStore, *, is_forced: bool) -> Flow[Report]:
+        learns = self._mode != "manual" or is_forced
+        state = MemorizeState(user_id=user_id, learns=learns, is_forced=is_forced)
+        config = RunnableConfig(callbacks=[], run_name="memorize", recursion_limit=RECURSION_LIMIT)
+        result: dict[str, Any] = yield from invoke(self._graph_over(store), state, config)
+        return cast("Report", result["report"])
+
+    def _note(self, user_id: str, report: Report) -> None:
+        self._total = add_reports(self._total, {**report, "learned": [], "errors": report.get("errors", [])[-1:]})
+        if self._listener is not None:
+            self._listener(user_id, report)
+
+    def _users(self, store: BaseStore) -> Flow[list[str]]:
+        (found,) = yield from batch(store, [SearchOp(pending_root(self._core.root), limit=STATUS_LIMIT)])
+        return list(dict.fromkeys(item.value["user"] for item in cast("list[SearchItem]", found)))
+
+    def _release_stalled(self) -> None:
+        """Give up the claims of tasks whose event loop no longer runs: they will never finish."""
+        for task, user_id in list(self._tasks.items()):
+            if not task.get_loop().is_running():
+                self._claims.release(user_id)
+
+
+def _failure(error: Exception | None) -> Report:
+    return {"errors": [describe(error)]} if error else {}
+
+
+class _Claims:
+    """Which users are being worked on in this process, and which of them have to be looked at again."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._active: set[str] = set()
+        self._again: dict[str, bool] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self._active)
+
+    def claim(self, user_id: str, *, is_forced: bool) -> bool:
+        """Ask for a run; whether the caller has to start it (else one that is running will look again)."""
+        with self._changed:
+            self._again[user_id] = is_forced or self._again.get(user_id, False)
+            is_free = user_id not in self._active
+            self._active.add(user_id)
+            return is_free
+
+    def begin(self, user_id: str) -> bool:
+        """Take up what was asked for; whether a forced run is among it."""
+        with self._changed:
+            return self._again.pop(user_id, False)
+
+    def end(self, user_id: str) -> bool:
+        """Let go of a user unless another run was asked for meanwhile; whether it was let go."""
+        with self._changed:
+            if user_id in self._again:
+                return False
+            self._active.discard(user_id)
+            self._changed.notify_all()
+            return True
+
+    def release(self, user_id: str) -> None:
+        """Let go of a user whatever was asked for; harmless when nothing is held."""
+        with self._changed:
+            self._active.discard(user_id)
+            self._changed.notify_all()
+
+    def hold(self, user_id: str) -> None:
+        """Wait until nobody works on a user, then keep everybody from it until `release`."""
+        with self._changed:
+            self._changed.wait_for(lambda: user_id not in self._active)
+            self._active.add(user_id)
+
+    def wait_until_idle(self, timeout: float | None) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._active, timeout)

@@ -1,0 +1,125 @@
+"""Counts tokens and cuts histories so that a prompt fits and stays valid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias, TypeVar
+
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+
+TokenCounter: TypeAlias = Callable[[str], int]
+"""Counts the tokens of a text; any tokenizer's `lambda text: len(tokenizer.encode(text))` will do."""
+
+T = TypeVar("T")
+
+CHARACTERS_PER_TOKEN = 4
+"""English text in common byte-pair vocabularies averages about four characters a token."""
+WIDE_FROM = 0x2E80
+"""First code point of the East Asian scripts, where a character is about one token."""
+MESSAGE_TOKENS = 4
+"""What a chat format adds around one message."""
+
+
+def approximate_tokens(text: str) -> int:
+    """Count tokens without a tokenizer: a wide (East Asian) character is one, four other characters are one."""
+    wide = sum(character >= chr(WIDE_FROM) for character in text)
+    return wide + -(-(len(text) - wide) // CHARACTERS_PER_TOKEN)
+
+
+def message_tokens(message: AnyMessage, count: TokenCounter) -> int:
+    """Count the tokens of a message: its text, its tool calls and the format around it."""
+    calls = json.dumps([call["args"] for call in message.tool_calls]) if isinstance(message, AIMessage) else ""
+    return MESSAGE_TOKENS + count(message.text) + (count(calls) if calls != "[]" else 0)
+
+
+def fit(items: Iterable[T], *, budget: int, cost: Callable[[T], int]) -> list[T]:
+    """Keep items, in order, while they fit; one too large is passed over so that smaller ones behind it still count."""
+    kept = []
+    for item in items:
+        price = cost(item)
+        if price <= budget:
+            budget -= price
+            kept.append(item)
+    return kept
+
+
+def cut_text(text: str, *, tokens: int, count: TokenCounter) -> str:
+    """Shorten a text to at most `tokens`, marking the cut with an ellipsis."""
+    if count(text) <= tokens:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if count(text[:middle] + "…") <= tokens else (low, middle - 1)
+    return text[:low] + "…" if low else ""
+
+
+def window(
+    messages: Sequence[AnyMessage],
+    *,
+    after: str | None,
+    max_messages: int,
+    max_tokens: int,
+    count: TokenCounter = approximate_tokens,
+) -> list[AnyMessage]:
+    """Choose the messages a prompt shows verbatim: those after the summary, the newest that fit.
+
+    System messages are left out (they lead the prompt, see `compose`). The newest turn, from its human message on, is
+    always whole. A tool call is never separated from its result: where a limit falls between them, both stay out; where
+    the end of the summary does, both stay in.
+
+    Args:
+        messages: The thread, oldest first.
+        after: Id of the last message that is summarized; `None`, or an id not among `messages`, means none is.
+        max_messages: Most messages to show, the newest turn aside.
+        max_tokens: Most tokens to show, the newest turn aside.
+        count: Counts the tokens of a text.
+
+    Returns:
+        The end of `messages`, in order, without system messages.
+    """
+    spoken: list[AnyMessage] = [message for message in messages if not isinstance(message, SystemMessage)]
+    start = _earlier_cut(spoken, _index_after(spoken, after))
+    newest_turn = last_human(spoken)
+    first = len(spoken)
+    tokens = 0
+    for index in range(len(spoken) - 1, start - 1, -1):
+        tokens += message_tokens(spoken[index], count)
+        is_over = tokens > max_tokens or len(spoken) - index > max_messages
+        if is_over and index < newest_turn:
+            break
+        first = index
+    return spoken[_later_cut(spoken, first, newest_turn) if first > start else start :]
+
+
+def last_human(messages: Sequence[AnyMessage]) -> int:
+    """Index of the newest message a person wrote; 0 when there is none."""
+    return next((i for i in range(len(messages) - 1, -1, -1) if is_from_person(messages[i])), 0)
+
+
+def is_from_person(message: BaseMessage) -> bool:
+    """Whether a human message was written by the user, not inserted by some middleware (`lc_source`)."""
+    return isinstance(message, HumanMessage) and "lc_source" not in message.additional_kwargs
+
+
+def _index_after(messages: Sequence[AnyMessage], message_id: str | None) -> int:
+    return next((i + 1 for i in range(len(messages) - 1, -1, -1) if message_id and messages[i].id == message_id), 0)
+
+
+def is_clean_cut(messages: Sequence[AnyMessage], index: int) -> bool:
+    """Whether every tool call and its result lie on the same side of `index`."""
+    called = {call["id"] for m in messages[:index] if isinstance(m, AIMessage) for call in m.tool_calls}
+    return not any(isinstance(m, ToolMessage) and m.tool_call_id in called for m in messages[index:])
+
+
+def _earlier_cut(messages: Sequence[AnyMessage], index: int) -> int:
+    while not is_clean_cut(messages, index):
+        index -= 1
+    return index
+
+
+def _later_cut(messages: Sequence[AnyMessage], index: int, limit: int) -> int:
+    while index < limit and not (is_clean_cut(messages, index) and is_from_person(messages[index])):
+        index += 1
+    return _earlier_cut(messages, index)

@@ -1,0 +1,90 @@
+"""How each step behaves: one frozen dataclass a step, checked when built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, TypeAlias
+
+from langchain_hybrid_memory.errors import ConfigurationError
+
+ExtractionMode: TypeAlias = Literal["background", "inline", "manual"]
+StructuredMethod: TypeAlias = Literal["function_calling", "json_mode", "json_schema"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    """Numbers in a configuration are positive."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+                msg = f"{type(self).__name__}.{item.name} is {value!r}; it must be positive"
+                raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BufferConfig(_Checked):
+    """The recent messages that a prompt holds verbatim."""
+
+    max_messages: int = 60
+    """At most this many messages; the newest turn is always whole."""
+    max_tokens: int = 8_000
+    """At most this many tokens; the newest turn is always whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryConfig(_Checked):
+    """When and how the messages that leave the window are digested."""
+
+    after_messages: int = 20
+    """Summarize once this many messages are not yet in the summary."""
+    after_tokens: int = 6_000
+    """Or once they hold this many tokens."""
+    keep_messages: int = 10
+    """Leave at least this many of the newest messages out of the summary."""
+    summary_tokens: int = 400
+    """Ask for at most this many tokens of digest."""
+
+    def __post_init__(self) -> None:
+        """Refuse to keep more than would trigger a summary."""
+        _Checked.__post_init__(self)
+        if self.keep_messages >= self.after_messages:
+            msg = f"keep_messages={self.keep_messages!r} must be smaller than after_messages={self.after_messages!r}"
+            raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecallConfig(_Checked):
+    """What a turn brings back from long-term memory."""
+
+    limit: int = 12
+    """At most this many facts and messages."""
+    budget_tokens: int = 900
+    """The recalled block never holds more tokens than this."""
+    item_tokens: int = 160
+    """One fact or message takes at most this many of them; a longer one is cut."""
+    candidates: int = 50
+    """How many facts, and how many messages, the store is asked for."""
+    fresh_limit: int = 50
+    """How many of the newest messages are looked at by words alone, for those not indexed yet."""
+    keyword_weight: float = 0.4
+    """Share of the keyword signal in the score, in (0, 1]; the rest is the dense signal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractConfig(_Checked):
+    """How facts and entities are drawn from messages."""
+
+    method: StructuredMethod | None = None
+    """How the model is asked for structured output; `None` leaves the choice to the model's own integration."""
+    batch_tokens: int = 2_000
+    """Messages of at most this many tokens go into one model call; a longer episode goes alone and cut."""
+    neighbors: int = 8
+    """At most this many known facts are shown to the model beside the messages."""
+    max_facts: int = 60
+    """Facts beyond this many in one answer are dropped and counted."""
+    open_turn_seconds: float = 600.0
+    """A turn that never ended (its model failed) is extracted after this long."""
+    instructions: str = ""
+    """Added to the prompt, in the application's own words."""

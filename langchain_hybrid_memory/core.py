@@ -1,0 +1,91 @@
+"""Binds the steps to one memory's model, store and configuration, so that no door holds logic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AnyMessage, SystemMessage
+from langgraph.runtime import get_runtime
+from langgraph.store.base import BaseStore
+
+from langchain_hybrid_memory._flow import Flow
+from langchain_hybrid_memory.budget import TokenCounter
+from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, RecallConfig, SummaryConfig
+from langchain_hybrid_memory.redaction import Redactor
+from langchain_hybrid_memory.scope import Scope, current_scope
+from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
+from langchain_hybrid_memory.steps.compose import compose
+from langchain_hybrid_memory.steps.recall import recall
+from langchain_hybrid_memory.steps.record import record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Core:
+    """What every door of one `HybridMemory` shares."""
+
+    model: BaseChatModel | None
+    own_store: Callable[[], BaseStore]
+    prefers_injected_store: bool
+    """Whether a store that the run brings along goes before our own."""
+    root: str
+    buffer: BufferConfig
+    summary: SummaryConfig
+    recall: RecallConfig
+    extract: ExtractConfig
+    redact: Redactor
+    count: TokenCounter
+    now: Callable[[], datetime]
+
+    def store(self) -> BaseStore:
+        """The store of the run this is called in."""
+        injected = get_runtime().store if self.prefers_injected_store else None
+        return injected if injected is not None else self.own_store()
+
+    def scope(self) -> Scope | None:
+        """The scope of the run this is called in; `None` where memory is switched off for it.
+
+        Raises:
+            MissingUserError: If the run names no user.
+        """
+        return current_scope(self.root)
+
+    def recalled(self, state: MemoryState) -> Flow[MemoryUpdate]:
+        """The recall step for the present run."""
+        scope = self.scope()
+        if scope is None:
+            return {"recalled": None, "summary": None}
+        return (
+            yield from recall(
+                state,
+                scope,
+                self.store(),
+                config=self.recall,
+                buffer=self.buffer,
+                now=self.now(),
+                count=self.count,
+                redact=self.redact,
+            )
+        )
+
+    def recorded(self, state: MemoryState) -> Flow[MemoryUpdate]:
+        """The record step for the present run."""
+        scope = self.scope()
+        if scope is None:
+            return {}
+        return (yield from record(state, scope, self.store(), now=self.now(), redact=self.redact))
+
+    def composed(
+        self, state: MemoryState, system_prompt: str | SystemMessage | None
+    ) -> tuple[SystemMessage | None, list[AnyMessage]]:
+        """The prompt of a model call: the system message, if any, and what follows it."""
+        return compose(
+            state["messages"],
+            system_prompt=system_prompt,
+            summary=state.get("summary"),
+            recalled=state.get("recalled"),
+            buffer=self.buffer,
+            count=self.count,
+        )

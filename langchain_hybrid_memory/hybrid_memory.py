@@ -1,0 +1,254 @@
+"""`HybridMemory`: ties model, store, checkpointer and configuration together and opens every door."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from langchain.chat_models import init_chat_model
+from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, SystemMessage
+from langchain_core.runnables import Runnable
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import MessagesState
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import BaseStore
+from openai import OpenAIError
+
+from langchain_hybrid_memory._flow import Flow, arun, blocking, run
+from langchain_hybrid_memory.background import Background, Listener, Status
+from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens
+from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, ExtractionMode, RecallConfig, SummaryConfig
+from langchain_hybrid_memory.core import Core
+from langchain_hybrid_memory.embedding import create_embedding
+from langchain_hybrid_memory.errors import ConfigurationError
+from langchain_hybrid_memory.graph import turn_graph
+from langchain_hybrid_memory.memorize import MemorizeState, memorize_graph
+from langchain_hybrid_memory.middleware import HybridMemoryMiddleware
+from langchain_hybrid_memory.nodes import Nodes
+from langchain_hybrid_memory.redaction import Redactor, keep_everything
+from langchain_hybrid_memory.state import MemoryState
+from langchain_hybrid_memory.store import ChromaStore
+from langchain_hybrid_memory.user_memory import UserMemory
+
+DEFAULT_PATH = Path(".hybrid-memory")
+KEYWORD_FIELDS = ("speaker", "text", "context")
+CLOSE_SECONDS = 5.0
+
+logger = logging.getLogger("langchain_hybrid_memory")
+
+
+class HybridMemory:
+    """Buffer, summary, entities and long-term facts for LangGraph agents.
+
+    Open one for an application and use it from any thread or event loop; it serves all users. Use it as a context
+    manager or call `close`.
+    """
+
+    def __init__(  # noqa: PLR0913 - every part of a memory can be set, all but the model by keyword
+        self,
+        model: str | BaseChatModel | None = None,
+        *,
+        store: BaseStore | None = None,
+        checkpointer: BaseCheckpointSaver[Any] | None = None,
+        embedding: str | Embeddings | None = None,
+        extraction: ExtractionMode = "background",
+        buffer: BufferConfig = BufferConfig(),
+        summary: SummaryConfig = SummaryConfig(),
+        recall: RecallConfig = RecallConfig(),
+        extract: ExtractConfig = ExtractConfig(),
+        redact: Redactor = keep_everything,
+        count_tokens: TokenCounter = approximate_tokens,
+        on_memorized: Listener | None = None,
+        root: str = "memory",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Set up a memory; nothing is opened, downloaded or started before it is needed.
+
+        Args:
+            model: Extracts and summarizes: a chat model, an `init_chat_model` string, or `None` to only record and
+                recall.
+            store: Keeps memories across threads. `None` takes the store that a run brings along (a LangGraph server's),
+                and else opens a `ChromaStore` in `./.hybrid-memory`.
+            checkpointer: Keeps threads; passed to `graph`, and asked to delete a user's threads when they are
+                forgotten.
+            embedding: For the store opened by default: embeddings, a name, or `None` for a small local English model.
+            extraction: When the model is called: after the reply (`background`), before the turn ends (`inline`), or
+                only in `flush` (`manual`). Messages are indexed in any case.
+            buffer: Limits of the verbatim part of a prompt.
+            summary: When a thread is summarized.
+            recall: How much is brought back.
+            extract: How facts are extracted.
+            redact: Takes secrets out of each text before it is remembered; the checkpoint is not touched.
+            count_tokens: Counts the tokens of a text.
+            on_memorized: Called with user id and report after each memorize run.
+            root: First segment of every store namespace.
+            now: The clock; returns aware datetimes.
+
+        Raises:
+            ConfigurationError: If the model cannot be set up, or a setting cannot work.
+        """
+        if extraction not in ("background", "inline", "manual"):
+            msg = f'extraction is {extraction!r}; use "background", "inline" or "manual"'
+            raise ConfigurationError(msg)
+        self._given_store = store
+        self._opened_store: ChromaStore | None = None
+        self._embedding = embedding
+        self.checkpointer = checkpointer
+        self._core = Core(
+            model=_quiet(model),
+            own_store=lambda: self.store,
+            prefers_injected_store=store is None,
+            root=root,
+            buffer=buffer,
+            summary=summary,
+            recall=recall,
+            extract=extract,
+            redact=redact,
+            count=count_tokens,
+            now=now,
+        )
+        self._background = Background(self._core, mode=extraction, listener=on_memorized)
+        self.nodes = Nodes(self._core, self._background)
+
+    def __repr__(self) -> str:
+        """Name the model and the store."""
+        store = self._given_store or self._opened_store or "a store opened when needed"
+        return f"<HybridMemory model={type(self._core.model).__name__} store={store!r}>"
+
+    @property
+    def store(self) -> BaseStore:
+        """The long-term store; opened in `./.hybrid-memory` on first use if none was given."""
+        if self._given_store is not None:
+            return self._given_store
+        if self._opened_store is None:
+            self._opened_store = open_store(DEFAULT_PATH, embedding=self._embedding)
+            logger.warning("no store was given: memories are kept in %r", self._opened_store)
+        return self._opened_store
+
+    def graph(
+        self,
+        model: str | Runnable[LanguageModelInput, AIMessage],
+        *,
+        system_prompt: str | SystemMessage | None = None,
+    ) -> CompiledStateGraph[MemoryState, None, MessagesState, MessagesState]:
+        """The whole loop as a graph, `recall - respond - record`, compiled with this memory's checkpointer.
+
+        Args:
+            model: Answers: a chat model, with tools or structured output bound as you like, or an `init_chat_model`
+                string.
+            system_prompt: Leads every prompt.
+        """
+        return turn_graph(
+            self._core,
+            self.nodes,
+            create_chat_model(model) if isinstance(model, str) else model,
+            system_prompt=system_prompt,
+            checkpointer=self.checkpointer,
+            store=self._given_store,
+        )
+
+    def memorize_graph(self) -> CompiledStateGraph[MemorizeState, None, MemorizeState, MemorizeState]:
+        """The graph that learns from what was recorded, to run or deploy on its own; see `flush` for the usual way."""
+        return memorize_graph(self._core, self._given_store)
+
+    def middleware(self) -> HybridMemoryMiddleware:
+        """The same turn as middleware for `create_agent`."""
+        return HybridMemoryMiddleware(self._core, self._background)
+
+    def for_user(self, user_id: str) -> UserMemory:
+        """One person's memory, outside any graph.
+
+        Raises:
+            MissingUserError: If `user_id` is empty.
+        """
+        return UserMemory(user_id, self._core, self._background, self.checkpointer)
+
+    def flush(self, timeout: float | None = None) -> Status:
+        """Learn from everything that is queued, and wait for it, at most `timeout` seconds.
+
+        Turns that never ended and episodes that failed before are taken too. What is not done in time goes on in the
+        background.
+        """
+        return run(self._background.flush(timeout))
+
+    async def aflush(self, timeout: float | None = None) -> Status:  # noqa: ASYNC109 - the twin of `flush`
+        """Asynchronous `flush`."""
+        return await arun(self._background.flush(timeout))
+
+    def status(self) -> Status:
+        """What waits, what failed and what the model calls cost."""
+        return run(self._background.status())
+
+    async def astatus(self) -> Status:
+        """Asynchronous `status`."""
+        return await arun(self._background.status())
+
+    def close(self) -> None:
+        """Let the step that is running end, for at most five seconds, and close the store if it was opened here.
+
+        What is still queued stays in the store and is taken up by the next process.
+        """
+        run(self._close())
+
+    async def aclose(self) -> None:
+        """Asynchronous `close`."""
+        await arun(self._close())
+
+    def _close(self) -> Flow[None]:
+        yield from self._background.stop(CLOSE_SECONDS)
+        if self._opened_store is not None:
+            store, self._opened_store = self._opened_store, None
+            yield from blocking(store.close)
+
+    def __enter__(self) -> Self:
+        """Use the memory until the block ends."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the memory."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Use the memory until the block ends."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the memory."""
+        await self.aclose()
+
+
+def open_store(path: Path | str, *, embedding: str | Embeddings | None = None) -> ChromaStore:
+    """Open a `ChromaStore` set up for this library: texts are embedded, and found by speaker and context words too."""
+    return ChromaStore.open(
+        path, index={"embed": create_embedding(embedding), "fields": ["text"]}, keywords=KEYWORD_FIELDS
+    )
+
+
+def _quiet(model: str | BaseChatModel | None) -> BaseChatModel | None:
+    """The model for internal calls: it never streams, so it has no tokens that could reach anybody."""
+    chosen = create_chat_model(model) if isinstance(model, str) else model
+    return chosen.model_copy(update={"disable_streaming": True}) if chosen else None
+
+
+def create_chat_model(model: str) -> BaseChatModel:
+    """Set up a chat model from an `init_chat_model` string such as `openai:gpt-5-mini`.
+
+    Raises:
+        ConfigurationError: If the string is unknown, or the provider's package or key is missing.
+    """
+    try:
+        return init_chat_model(model)
+    except (ValueError, ImportError, OpenAIError) as error:
+        reason = " ".join(str(error).split())
+        msg = f"cannot use the chat model {model!r}: {reason}"
+        raise ConfigurationError(msg) from error

@@ -1,0 +1,57 @@
+"""Each step of a turn as a LangGraph node that brings its own state channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from langchain_core.runnables import RunnableLambda
+
+from langchain_hybrid_memory._flow import Flow, arun, run
+from langchain_hybrid_memory.background import Background
+from langchain_hybrid_memory.core import Core
+from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
+
+
+class StepNode(RunnableLambda[MemoryState, Any]):
+    """A step that a `StateGraph` runs in either mode.
+
+    LangGraph reads the annotation of `__call__` and adds the private channels of `MemoryState` to a graph whose own
+    schema knows nothing of them; without it their updates would be dropped without an error.
+    """
+
+    def __init__(self, step: Callable[[MemoryState], Flow[Any]], name: str) -> None:
+        """Wrap a step under the name it has in the graph."""
+
+        async def astep(state: MemoryState) -> Any:
+            return await arun(step(state))
+
+        super().__init__(lambda state: run(step(state)), astep, name=name)
+        self._step = step
+
+    def __call__(self, state: MemoryState) -> Any:
+        """Run the step synchronously."""
+        return run(self._step(state))
+
+
+class Nodes:
+    """The nodes to put into a graph of your own: `recall` before the answer, `record` after it."""
+
+    def __init__(self, core: Core, background: Background) -> None:
+        """Build the nodes of one memory."""
+        self._core = core
+        self._background = background
+        self.recall = StepNode(core.recalled, "recall")
+        self.record = StepNode(self._record, "record")
+
+    def _record(self, state: MemoryState) -> Flow[MemoryUpdate]:
+        return (yield from recorded_turn(state, self._core, self._background))
+
+
+def recorded_turn(state: MemoryState, core: Core, background: Background) -> Flow[MemoryUpdate]:
+    """End a turn: write it into the log, then have it memorized."""
+    update = yield from core.recorded(state)
+    scope = core.scope()
+    if scope is not None and not scope.is_read_only:
+        yield from background.after_turn(scope.user_id, core.store())
+    return update

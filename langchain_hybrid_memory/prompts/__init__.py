@@ -1,0 +1,1 @@
+"""One module a model call: the text we send and the answer we expect back."""

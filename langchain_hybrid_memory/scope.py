@@ -1,0 +1,129 @@
+"""Whom a run serves: the user, the thread, and the store namespaces that belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from langgraph.config import get_config
+from langgraph.runtime import get_runtime
+
+from langchain_hybrid_memory.errors import ConfigurationError, MissingUserError
+
+Kind: TypeAlias = Literal["messages", "facts", "entities", "summaries", "threads"]
+MemorySwitch: TypeAlias = Literal["on", "read", "off"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-@+")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """One user's memory, seen from one thread.
+
+    Attributes:
+        user_id: Any non-empty string; encoded into every namespace, so two ids never share one.
+        thread_id: The conversation; empty for a run without one, which has no summary.
+        is_read_only: Whether this turn may recall but leaves no trace in memory.
+        root: First segment of every namespace.
+    """
+
+    user_id: str
+    thread_id: str = ""
+    is_read_only: bool = False
+    root: str = "memory"
+
+    def __post_init__(self) -> None:
+        """Refuse a scope without a user.
+
+        Raises:
+            MissingUserError: If `user_id` is not a non-empty string.
+        """
+        if not isinstance(self.user_id, str) or not self.user_id:
+            msg = (
+                f"user_id is {self.user_id!r}: memory always belongs to somebody. "
+                'Pass configurable={"user_id": "..."} (or a context with `user_id`) with the run'
+            )
+            raise MissingUserError(msg)
+
+    @property
+    def home(self) -> tuple[str, ...]:
+        """The namespace under which everything of this user lies, the queue aside."""
+        return (self.root, "user", encode(self.user_id))
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """The namespace of this user's entries in the queue."""
+        return (*pending_root(self.root), encode(self.user_id))
+
+    def namespace(self, kind: Kind) -> tuple[str, ...]:
+        """The namespace of one kind of this user's memories, in all threads."""
+        return (*self.home, kind)
+
+    def thread_messages(self, thread_id: str) -> tuple[str, ...]:
+        """The namespace of the messages of one of this user's threads."""
+        return (*self.namespace("messages"), encode(thread_id))
+
+    def owns(self, namespace: Sequence[str]) -> bool:
+        """Whether a namespace that a store answered with really is this user's."""
+        return tuple(namespace[: len(self.home)]) == self.home
+
+
+def pending_root(root: str) -> tuple[str, ...]:
+    """The namespace of the queue of all users."""
+    return (root, "pending")
+
+
+def encode(identifier: str) -> str:
+    """Write any string as one namespace segment that no store confuses with another.
+
+    Lower-case letters, digits, `-`, `@` and `+` stay; every other byte of the UTF-8 form becomes `=xx`. The result has
+    no upper case (some stores match prefixes without case), no `.`, `%` or `_`, and is one to one. Empty becomes `=`.
+    """
+    if not identifier:
+        return "="
+    return "".join(
+        character
+        if character in PLAIN
+        else "".join(f"={byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
+        for character in identifier
+    )
+
+
+def current_scope(root: str) -> Scope | None:
+    """The scope of the run this is called in; `None` where memory is switched off for it.
+
+    The user comes from `context.user_id`, `configurable["user_id"]`, `configurable["langgraph_user_id"]` or the
+    authenticated user of a LangGraph server, in this order; the switch from `context.memory` or
+    `configurable["memory"]`.
+
+    Raises:
+        MissingUserError: If none of them names a user.
+        ConfigurationError: If the switch is not `on`, `read` or `off`.
+    """
+    runtime = get_runtime()
+    configurable = get_config().get("configurable", {})
+    switch = _from_context(runtime.context, "memory") or configurable.get("memory", "on")
+    if switch not in get_args(MemorySwitch):
+        msg = f'configurable["memory"] is {switch!r}; use "on", "read" or "off"'
+        raise ConfigurationError(msg)
+    if switch == "off":
+        return None
+    server = runtime.server_info.user if runtime.server_info else None
+    named = (
+        _from_context(runtime.context, "user_id"),
+        configurable.get("user_id"),
+        configurable.get("langgraph_user_id"),
+        server.identity if server else None,
+    )
+    return Scope(
+        user_id=next((user for user in named if user), ""),
+        thread_id=str(configurable.get("thread_id") or ""),
+        is_read_only=switch == "read",
+        root=root,
+    )
+
+
+def _from_context(context: object, name: str) -> Any:
+    return context.get(name) if isinstance(context, Mapping) else getattr(context, name, None)

@@ -1,0 +1,44 @@
+"""The channels a checkpoint holds: the user's messages and what memory keeps about this thread."""
+
+from __future__ import annotations
+
+from typing import Annotated, NotRequired
+
+from langchain.agents.middleware.types import PrivateStateAttr
+from langchain_core.messages import AnyMessage
+from langgraph.graph.message import add_messages
+from typing_extensions import TypedDict
+
+
+class ThreadSummary(TypedDict):
+    """The digest of the messages up to and including `through_id`."""
+
+    text: str
+    through_id: str
+
+
+class Recalled(TypedDict):
+    """What one turn brought back; it counts only for the message whose id and digest it names."""
+
+    message_id: str
+    digest: str
+    keys: list[str]
+    text: str
+
+
+class MemoryUpdate(TypedDict, total=False):
+    """What a step changes in the state."""
+
+    recorded_through: str
+    summary: ThreadSummary | None
+    recalled: Recalled | None
+
+
+class MemoryState(TypedDict):
+    """State of a graph with memory; the private channels are absent from its input and output."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    recorded_through: NotRequired[Annotated[str, PrivateStateAttr]]
+    """Id of the last message that is in the log."""
+    summary: NotRequired[Annotated[ThreadSummary | None, PrivateStateAttr]]
+    recalled: NotRequired[Annotated[Recalled | None, PrivateStateAttr]]

@@ -1,0 +1,147 @@
+"""Asks the model, once a batch, which facts and entities pending episodes hold beside what is already known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.runnables import Runnable
+from langgraph.store.base import BaseStore, SearchItem, SearchOp
+from openai import LengthFinishReasonError
+from typing_extensions import TypedDict
+
+from langchain_hybrid_memory._flow import Flow, attempt, batch, call
+from langchain_hybrid_memory.budget import TokenCounter, cut_text
+from langchain_hybrid_memory.config import ExtractConfig
+from langchain_hybrid_memory.errors import ExtractionError
+from langchain_hybrid_memory.memories import StoredFact, StoredMessage
+from langchain_hybrid_memory.prompts.extraction import Extraction, extraction_prompt, repair_prompt
+from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.load import Episode
+
+PROBLEM_CHARACTERS = 600
+"""Of a validation error, this much is sent back for repair."""
+LINE_TOKENS = 16
+"""What number, date and speaker add to a message in the prompt."""
+
+
+class Usage(NamedTuple):
+    """What model calls cost."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def plus(self, message: AIMessage | None) -> Usage:
+        """Add one call, with the tokens the provider reported for it, if it did."""
+        used = message.usage_metadata if message else None
+        return Usage(
+            self.calls + 1,
+            self.prompt_tokens + (used["input_tokens"] if used else 0),
+            self.completion_tokens + (used["output_tokens"] if used else 0),
+        )
+
+
+class Neighbor(TypedDict):
+    """A known fact shown to the model, with its key."""
+
+    key: str
+    fact: StoredFact
+
+
+def choose_episodes(
+    episodes: Sequence[Episode], messages: Sequence[StoredMessage], *, config: ExtractConfig, count: TokenCounter
+) -> tuple[list[Episode], list[StoredMessage]]:
+    """Take the oldest episodes whose messages fit one model call, at least one; where that is too long, it is cut."""
+    said: dict[str, list[StoredMessage]] = {}
+    for message in messages:
+        if message["role"] != "tool":
+            said.setdefault(message["episode"], []).append(message)
+    chosen: list[Episode] = []
+    room = config.batch_tokens
+    for episode in episodes:
+        room -= sum(count(message["text"]) + LINE_TOKENS for message in said.get(episode["key"], ()))
+        if room < 0 and chosen:
+            break
+        chosen.append(episode)
+    batched = [message for episode in chosen for message in said.get(episode["key"], ())]
+    share = config.batch_tokens // len(batched) if room < 0 and len(chosen) == 1 else config.batch_tokens
+    return chosen, [{**message, "text": cut_text(message["text"], tokens=share, count=count)} for message in batched]
+
+
+def find_neighbors(
+    scope: Scope, store: BaseStore, messages: Sequence[StoredMessage], *, limit: int
+) -> Flow[list[Neighbor]]:
+    """The known, current facts most like the messages, best first, at most `limit`."""
+    queries = dict.fromkeys(message["text"] for message in messages if message["role"] == "user")
+    found = yield from batch(store, [SearchOp(scope.namespace("facts"), query=q, limit=limit) for q in queries])
+    items = [item for items in found for item in cast("list[SearchItem]", items) if scope.owns(item.namespace)]
+    best = sorted(items, key=lambda item: item.score or 0.0, reverse=True)
+    unique = {item.key: Neighbor(key=item.key, fact=cast("StoredFact", item.value)) for item in reversed(best)}
+    ranked = [unique[key] for key in dict.fromkeys(item.key for item in best)]
+    return [neighbor for neighbor in ranked if neighbor["fact"]["superseded_by"] is None][:limit]
+
+
+def extract(
+    model: BaseChatModel,
+    messages: Sequence[StoredMessage],
+    neighbors: Sequence[Neighbor],
+    *,
+    config: ExtractConfig,
+) -> Flow[tuple[Extraction, Usage]]:
+    """Ask for facts and entities; an answer that does not fit the schema is sent back once for repair.
+
+    Raises:
+        ExtractionError: If the second answer does not fit either. An empty list of facts is an answer; an empty
+            reply is not.
+    """
+    prompt = extraction_prompt(messages, [neighbor["fact"] for neighbor in neighbors], instructions=config.instructions)
+    options: dict[str, Any] = {"method": config.method} if config.method else {}
+    structured = model.with_structured_output(Extraction, include_raw=True, **options)
+    asked: list[AnyMessage] = prompt
+    usage = Usage()
+    for _ in range(2):
+        answer = yield from _ask(structured, asked)
+        usage = usage.plus(answer.raw)
+        if answer.extraction is not None:
+            return answer.extraction, usage
+        asked = repair_prompt(prompt, answer.raw, answer.problem)
+    msg = (
+        f"the model's answer did not fit the schema, twice ({answer.reason}); the episodes stay pending. "
+        "Try ExtractConfig(method=...), smaller batches (batch_tokens) or a stronger model"
+    )
+    raise ExtractionError(msg)
+
+
+class _Answer(NamedTuple):
+    """What came back of one request: an extraction, or a reason why not."""
+
+    extraction: Extraction | None
+    raw: AIMessage | None
+    problem: str = ""
+    """What is wrong, for the model; may quote what it wrote."""
+    reason: str = ""
+    """The kind of problem, for people; quotes nothing."""
+
+
+def _ask(structured: Runnable[Any, Any], prompt: Sequence[AnyMessage]) -> Flow[_Answer]:
+    """Ask once; integrations report an unreadable answer by an error raised, by one returned, or by `None`."""
+    outcome = yield from attempt(call(structured, prompt))
+    if outcome.error is not None:
+        if not isinstance(outcome.error, ValueError | LengthFinishReasonError):
+            raise outcome.error
+        return _Answer(None, None, _short(outcome.error), type(outcome.error).__name__)
+    answer = cast("Mapping[str, Any]", outcome.value)
+    raw: AIMessage = answer["raw"]
+    if raw.response_metadata.get("finish_reason") == "length":
+        return _Answer(None, raw, "it was cut off; answer with fewer and shorter facts", "cut off")
+    if isinstance(answer["parsed"], Extraction):
+        return _Answer(answer["parsed"], raw)
+    error = answer["parsing_error"]
+    return _Answer(None, raw, _short(error) if error else "no answer in the schema", type(error).__name__)
+
+
+def _short(error: BaseException) -> str:
+    return str(error)[:PROBLEM_CHARACTERS]

@@ -1,0 +1,50 @@
+"""Embeds what record wrote, right after the reply and without any model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langgraph.store.base import BaseStore, Op, PutOp
+
+from langchain_hybrid_memory._flow import Flow, batch
+from langchain_hybrid_memory.memories import StoredMessage
+from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.load import Episode, load_messages
+
+INDEX_FIELDS = ["text"]
+"""What of a message or fact is embedded."""
+EPISODES_A_BATCH = 64
+
+
+def index(scope: Scope, store: BaseStore, queue: Sequence[Episode], *, is_last_step: bool) -> Flow[int]:
+    """Make the messages of queued episodes findable by meaning.
+
+    Args:
+        scope: Whose messages.
+        store: Where they are.
+        queue: The user's queue; what is indexed already is passed over.
+        is_last_step: Whether nothing is left to do for an episode once it is indexed (there is no model).
+
+    Returns:
+        How many messages were embedded.
+    """
+    waiting = [episode for episode in queue if not all(e["is_indexed"] for e in episode["entries"].values())]
+    embedded = 0
+    for start in range(0, len(waiting), EPISODES_A_BATCH):
+        episodes = waiting[start : start + EPISODES_A_BATCH]
+        messages = yield from load_messages(scope, store, episodes)
+        fresh = [message for message in messages if not message["is_indexed"]]
+        ops: list[Op] = [index_op(scope, message) for message in fresh]
+        for episode in episodes:
+            for key, entry in episode["entries"].items():
+                rest = None if is_last_step else {**entry, "is_indexed": True}
+                ops.append(PutOp(scope.pending, key, rest, index=False))
+        yield from batch(store, ops)
+        embedded += len(fresh)
+    return embedded
+
+
+def index_op(scope: Scope, message: StoredMessage) -> PutOp:
+    """The write that embeds a message."""
+    namespace = scope.thread_messages(message["thread"])
+    return PutOp(namespace, message["id"], {**message, "is_indexed": True}, index=INDEX_FIELDS)

@@ -1,0 +1,139 @@
+"""Brings back what long-term memory holds about the newest message, in one round trip to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import cast
+
+from langchain_core.messages import AnyMessage
+from langgraph.store.base import BaseStore, GetOp, Item, Op, Result, SearchItem, SearchOp
+
+from langchain_hybrid_memory._flow import Flow, batch
+from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens, fit, is_from_person, last_human, window
+from langchain_hybrid_memory.config import BufferConfig, RecallConfig
+from langchain_hybrid_memory.memories import Fact, Hit, StoredSummary, fingerprint
+from langchain_hybrid_memory.ranking import rank
+from langchain_hybrid_memory.redaction import Redactor, keep_everything
+from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Recalled, ThreadSummary
+from langchain_hybrid_memory.steps.compose import render, render_line
+from langchain_hybrid_memory.steps.record import cursor_index, log, utterances
+
+
+def recall(
+    state: MemoryState,
+    scope: Scope,
+    store: BaseStore,
+    *,
+    config: RecallConfig,
+    buffer: BufferConfig,
+    now: datetime,
+    count: TokenCounter = approximate_tokens,
+    redact: Redactor = keep_everything,
+) -> Flow[MemoryUpdate]:
+    """Find what matters for the newest human message, and put that message on record as pending.
+
+    Costs one embedding and one `store.batch`, no model call. A message that the prompt shows anyway is not brought
+    back a second time.
+
+    Returns:
+        The recalled block and the thread's summary, each `None` where there is nothing; and the log's cursor where the
+        human message directly follows it.
+    """
+    messages = state["messages"]
+    if not messages:
+        return {"recalled": None, "summary": None}
+    asked = last_human(messages)
+    text = messages[asked].text if is_from_person(messages[asked]) else ""
+    lookup = GetOp(scope.namespace("summaries"), scope.thread_id)
+    searches = search_ops(scope, text, config)
+    notes = _notes(state, asked, scope, now=now, redact=redact)
+    results = yield from batch(store, [lookup, *searches, *notes])
+    summary = _summary_of_branch(results[0], messages)
+    visible = _visible(messages, summary, buffer, count)
+    hits = hits_from(results[1 : 1 + len(searches)], scope, text, config)
+    shown = fit_hits([hit for hit in hits if not _is_visible(hit, scope, visible)], config, count)
+    update = MemoryUpdate(summary=summary, recalled=_recalled(messages[asked], shown, config, count))
+    if notes and cursor_index(state) == asked - 1:
+        update["recorded_through"] = str(messages[asked].id)
+    return update
+
+
+def search_ops(scope: Scope, query: str, config: RecallConfig) -> list[Op]:
+    """The searches of one recall: facts, messages, and the newest messages whether indexed yet or not."""
+    if not query.strip():
+        return []
+    facts, messages = scope.namespace("facts"), scope.namespace("messages")
+    return [
+        SearchOp(facts, query=query, limit=config.candidates),
+        SearchOp(messages, query=query, limit=config.candidates),
+        SearchOp(messages, limit=config.fresh_limit),
+    ]
+
+
+def hits_from(found: Sequence[Result], scope: Scope, query: str, config: RecallConfig) -> list[Hit]:
+    """Rank what `search_ops` brought, after checking that every item really is this user's."""
+    if not found:
+        return []
+    facts, messages, newest = (
+        [item for item in cast("list[SearchItem]", items) if scope.owns(item.namespace)] for items in found
+    )
+    fresh = [item for item in newest if not item.value["is_indexed"]]
+    return rank(query, facts=facts, messages=messages, fresh=fresh, keyword_weight=config.keyword_weight)
+
+
+def fit_hits(hits: Sequence[Hit], config: RecallConfig, count: TokenCounter) -> list[Hit]:
+    """The best hits, at most `config.limit`, whose rendered block stays within `config.budget_tokens`."""
+    room = config.budget_tokens - count(render([], item_tokens=config.item_tokens, count=count)) - 1
+
+    def cost(hit: Hit) -> int:
+        return count(render_line(hit, item_tokens=config.item_tokens, count=count)) + 1
+
+    return fit(hits, budget=room, cost=cost)[: config.limit]
+
+
+def _recalled(asked: AnyMessage, hits: Sequence[Hit], config: RecallConfig, count: TokenCounter) -> Recalled | None:
+    if not hits:
+        return None
+    return Recalled(
+        message_id=str(asked.id),
+        digest=fingerprint(asked.text),
+        keys=[hit.item.id for hit in hits],
+        text=render(hits, item_tokens=config.item_tokens, count=count),
+    )
+
+
+def _notes(state: MemoryState, asked: int, scope: Scope, *, now: datetime, redact: Redactor) -> list[Op]:
+    messages = state["messages"][: asked + 1]
+    if scope.is_read_only or cursor_index(state) >= asked or not is_from_person(messages[asked]):
+        return []
+    fresh = {str(messages[asked].id)}
+    return log(utterances(messages, now=now), fresh, scope, now=now, redact=redact, is_complete=False)
+
+
+def _summary_of_branch(item: Result, messages: Sequence[AnyMessage]) -> ThreadSummary | None:
+    if not isinstance(item, Item):
+        return None
+    stored = cast("StoredSummary", item.value)
+    if stored["through_id"] not in {message.id for message in messages}:
+        return None
+    return ThreadSummary(text=stored["text"], through_id=stored["through_id"])
+
+
+def _visible(
+    messages: Sequence[AnyMessage], summary: ThreadSummary | None, buffer: BufferConfig, count: TokenCounter
+) -> set[str]:
+    shown = window(
+        messages,
+        after=summary["through_id"] if summary else None,
+        max_messages=buffer.max_messages,
+        max_tokens=buffer.max_tokens,
+        count=count,
+    )
+    return {str(message.id) for message in shown}
+
+
+def _is_visible(hit: Hit, scope: Scope, visible: Collection[str]) -> bool:
+    ids = hit.item.message_ids if isinstance(hit.item, Fact) else (hit.item.id,)
+    return hit.item.thread == scope.thread_id and all(message_id in visible for message_id in ids)

@@ -1,0 +1,188 @@
+"""Writes what was said into the log, verbatim and queued, before anything is derived from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
+
+from langchain_hybrid_memory._flow import Flow, batch
+from langchain_hybrid_memory.budget import is_from_person
+from langchain_hybrid_memory.memories import Pending, Role, StoredMessage, StoredThread, fingerprint, to_iso
+from langchain_hybrid_memory.redaction import Redactor, keep_everything
+from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
+
+ROLES: Mapping[type, Role] = {HumanMessage: "user", AIMessage: "assistant", ToolMessage: "tool"}
+CONTEXT_CHARACTERS = 1_000
+"""Of the message before, this many last characters serve as keyword context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One thing said in a thread, on its way into the log."""
+
+    id: str
+    role: Role
+    text: str
+    at: datetime
+    position: int
+    speaker: str | None = None
+
+
+def record(
+    state: MemoryState, scope: Scope, store: BaseStore, *, now: datetime, redact: Redactor = keep_everything
+) -> Flow[MemoryUpdate]:
+    """Sweep every message behind the cursor into the log, and close the turn.
+
+    Works by cursor rather than by "this turn", so messages of a turn that was interrupted are not lost.
+
+    Returns:
+        The new cursor, or nothing where this turn must not write or has no messages.
+    """
+    messages = state["messages"]
+    if scope.is_read_only or not messages:
+        return {}
+    spoken = utterances(messages, now=now)
+    fresh = yield from _not_recorded(spoken, state, scope, store, redact=redact)
+    yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, is_complete=True))
+    return {"recorded_through": str(messages[-1].id)}
+
+
+def append(
+    spoken: Sequence[Utterance], scope: Scope, store: BaseStore, *, now: datetime, redact: Redactor = keep_everything
+) -> Flow[int]:
+    """Bring utterances of complete turns into the log from outside a graph; how many of them were new.
+
+    What the log holds already, under the same id and with the same text, is left alone.
+    """
+    fresh = yield from _unknown(spoken, scope, store, redact=redact)
+    yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, is_complete=True))
+    return len(fresh)
+
+
+def utterances(messages: Sequence[BaseMessage], *, now: datetime, start: int = 0) -> list[Utterance]:
+    """What people, the assistant and tools said: no system text, nothing a middleware made, nothing without words.
+
+    Positions count from `start`.
+    """
+    return [
+        Utterance(
+            id=str(message.id),
+            role=role,
+            text=message.text,
+            at=now,
+            position=position,
+            speaker=message.name if role == "user" else None,
+        )
+        for position, message in enumerate(messages, start)
+        if (role := _role(message)) is not None and message.text.strip()
+    ]
+
+
+def log(
+    spoken: Sequence[Utterance],
+    fresh: set[str],
+    scope: Scope,
+    *,
+    now: datetime,
+    redact: Redactor,
+    is_complete: bool,
+) -> list[Op]:
+    """The store writes that put `fresh` utterances of a thread into the log: the queue first, then the messages.
+
+    Args:
+        spoken: The thread's utterances in order; those not in `fresh` only give context and say which turn goes on.
+        fresh: Ids to write.
+        scope: Whose log, and which thread.
+        now: When they are recorded.
+        redact: Applied to each text, once; only its result is stored.
+        is_complete: Whether the last turn has ended.
+    """
+    episodes = _episodes(spoken, scope.thread_id)
+    members: dict[str, list[str]] = {}
+    for said, episode in zip(spoken, episodes, strict=True):
+        members.setdefault(episode, []).append(said.id)
+    written = [index for index, said in enumerate(spoken) if said.id in fresh]
+    if not written:
+        return []
+    markers = [
+        _marker(scope, episode, members[episode], now=now, is_complete=is_complete or episode != episodes[-1])
+        for episode in dict.fromkeys(episodes[index] for index in written)
+    ]
+    puts = [
+        _message(spoken[index], spoken[index - 1].text if index else "", episodes[index], scope, redact=redact)
+        for index in written
+    ]
+    thread = StoredThread(last_at=to_iso(now), length=spoken[-1].position + 1)
+    return [*markers, *puts, PutOp(scope.namespace("threads"), scope.thread_id, dict(thread), index=False)]
+
+
+def cursor_index(state: MemoryState) -> int:
+    """Index of the last recorded message; -1 when none is, or when it is gone from the thread."""
+    cursor, messages = state.get("recorded_through"), state["messages"]
+    return next((i for i in range(len(messages) - 1, -1, -1) if cursor and messages[i].id == cursor), -1)
+
+
+def _not_recorded(
+    spoken: Sequence[Utterance], state: MemoryState, scope: Scope, store: BaseStore, *, redact: Redactor
+) -> Flow[set[str]]:
+    cursor = cursor_index(state)
+    behind = [said for said in spoken if said.position > cursor]
+    if cursor >= 0:
+        return {said.id for said in behind}
+    # No cursor: the thread is older than its memory, or was edited. The log says what it has: nothing is queued twice.
+    return (yield from _unknown(behind, scope, store, redact=redact))
+
+
+def _unknown(spoken: Sequence[Utterance], scope: Scope, store: BaseStore, *, redact: Redactor) -> Flow[set[str]]:
+    found = yield from batch(store, [GetOp(scope.thread_messages(scope.thread_id), said.id) for said in spoken])
+    known = {item.key: item.value["text"] for item in found if isinstance(item, Item)}
+    return {said.id for said in spoken if known.get(said.id) != redact(said.text)}
+
+
+def _episodes(spoken: Iterable[Utterance], thread_id: str) -> list[str]:
+    keys: list[str] = []
+    for said in spoken:
+        keys.append(fingerprint(thread_id, said.id) if said.role == "user" or not keys else keys[-1])
+    return keys
+
+
+def _message(said: Utterance, before: str, episode: str, scope: Scope, *, redact: Redactor) -> PutOp:
+    value = StoredMessage(
+        id=said.id,
+        thread=scope.thread_id,
+        episode=episode,
+        role=said.role,
+        speaker=said.speaker,
+        text=redact(said.text),
+        context=redact(before)[-CONTEXT_CHARACTERS:],
+        at=to_iso(said.at),
+        position=said.position,
+        is_indexed=False,
+    )
+    return PutOp(scope.thread_messages(scope.thread_id), said.id, dict(value), index=False)
+
+
+def _marker(scope: Scope, episode: str, message_ids: list[str], *, now: datetime, is_complete: bool) -> PutOp:
+    value = Pending(
+        user=scope.user_id,
+        thread=scope.thread_id,
+        episode=episode,
+        message_ids=message_ids,
+        recorded_at=to_iso(now),
+        is_complete=is_complete,
+        is_indexed=False,
+        attempts=0,
+        error=None,
+    )
+    return PutOp(scope.pending, f"{episode}-{message_ids[-1]}", dict(value), index=False)
+
+
+def _role(message: BaseMessage) -> Role | None:
+    if isinstance(message, HumanMessage) and not is_from_person(message):
+        return None
+    return next((role for kind, role in ROLES.items() if isinstance(message, kind)), None)

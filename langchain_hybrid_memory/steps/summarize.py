@@ -1,0 +1,108 @@
+"""Folds the messages that leave the window into the thread's running summary, each of them once."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from itertools import count as count_from
+from typing import cast
+
+from langchain_core.language_models import BaseChatModel
+from langgraph.store.base import BaseStore, GetOp, Item, PutOp, SearchItem, SearchOp
+
+from langchain_hybrid_memory._flow import Flow, batch, call
+from langchain_hybrid_memory.budget import TokenCounter, cut_text
+from langchain_hybrid_memory.config import SummaryConfig
+from langchain_hybrid_memory.errors import ExtractionError
+from langchain_hybrid_memory.memories import StoredMessage, StoredSummary
+from langchain_hybrid_memory.prompts.summary import summary_prompt
+from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.extract import Usage
+
+PAGE = 500
+NOTHING = StoredSummary(text="", through_id="", through_position=-1, messages=0)
+
+
+def summarize(
+    scope: Scope, store: BaseStore, model: BaseChatModel, *, config: SummaryConfig, count: TokenCounter
+) -> Flow[tuple[int, Usage]]:
+    """Bring the summary of the scope's thread up to date, if enough messages wait to be summarized.
+
+    A long backlog is folded in several calls, each saved before the next, so that an interruption repeats none.
+
+    Returns:
+        How many messages were folded in, and the cost.
+
+    Raises:
+        ExtractionError: If the model answers with nothing; the summary so far stays.
+    """
+    (item,) = yield from batch(store, [GetOp(scope.namespace("summaries"), scope.thread_id)])
+    digest = cast("StoredSummary", item.value) if isinstance(item, Item) else NOTHING
+    behind = yield from _behind(scope, store, digest["through_position"])
+    leaving = choose_leaving(behind, config=config, count=count)
+    usage = Usage()
+    for portion in _portions(leaving, tokens=config.after_tokens, count=count):
+        prompt = summary_prompt(digest["text"], portion, summary_tokens=config.summary_tokens)
+        answer = yield from call(model, prompt)
+        usage = usage.plus(answer)
+        digest = _folded(digest, answer.text.strip(), portion, tokens=2 * config.summary_tokens, count=count)
+        yield from batch(store, [PutOp(scope.namespace("summaries"), scope.thread_id, dict(digest), index=False)])
+    return len(leaving), usage
+
+
+def choose_leaving(
+    messages: Sequence[StoredMessage], *, config: SummaryConfig, count: TokenCounter
+) -> list[StoredMessage]:
+    """The oldest messages, up to the start of the turn that `keep_messages` reaches into; none below the thresholds."""
+    tokens = sum(count(message["text"]) for message in messages)
+    if len(messages) < config.after_messages and tokens < config.after_tokens:
+        return []
+    cut = max(0, len(messages) - config.keep_messages)
+    while cut and messages[cut]["role"] != "user":
+        cut -= 1
+    return list(messages[:cut])
+
+
+def _portions(
+    messages: Sequence[StoredMessage], *, tokens: int, count: TokenCounter
+) -> Generator[list[StoredMessage], None, None]:
+    """Split messages into portions of at most `tokens`; a message too long for one is cut."""
+    portion: list[StoredMessage] = []
+    room = tokens
+    for message in messages:
+        text = cut_text(message["text"], tokens=tokens, count=count)
+        price = count(text)
+        if portion and price > room:
+            yield portion
+            portion, room = [], tokens
+        portion.append({**message, "text": text})
+        room -= price
+    if portion:
+        yield portion
+
+
+def _folded(
+    digest: StoredSummary, text: str, portion: Sequence[StoredMessage], *, tokens: int, count: TokenCounter
+) -> StoredSummary:
+    if not text:
+        msg = "the model answered with an empty summary; the old one stays and the messages stay in the window"
+        raise ExtractionError(msg)
+    return StoredSummary(
+        text=cut_text(text, tokens=tokens, count=count),
+        through_id=portion[-1]["id"],
+        through_position=portion[-1]["position"],
+        messages=digest["messages"] + len(portion),
+    )
+
+
+def _behind(scope: Scope, store: BaseStore, position: int) -> Flow[list[StoredMessage]]:
+    """The thread's messages after `position`, in order."""
+    wanted: dict[str, object] = {"position": {"$gt": position}}
+    messages: dict[str, StoredMessage] = {}
+    for offset in count_from(0, PAGE):
+        search = SearchOp(scope.thread_messages(scope.thread_id), filter=wanted, limit=PAGE, offset=offset)
+        (found,) = yield from batch(store, [search])
+        page = cast("list[SearchItem]", found)
+        messages |= {item.key: cast("StoredMessage", item.value) for item in page if scope.owns(item.namespace)}
+        if len(page) < PAGE:
+            break
+    return sorted(messages.values(), key=lambda message: message["position"])

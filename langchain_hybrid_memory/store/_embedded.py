@@ -1,0 +1,155 @@
+"""The embedded backend: carries out a planned batch on the catalog and on Chroma, and keeps the two in agreement."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from langchain_hybrid_memory.errors import StorageError
+from langchain_hybrid_memory.store._catalog import Catalog
+from langchain_hybrid_memory.store._failures import storage_errors
+from langchain_hybrid_memory.store._items import microseconds
+from langchain_hybrid_memory.store._namespaces import list_namespaces
+from langchain_hybrid_memory.store._notes import confirmed_records, items_of, note_disagreements, notes
+from langchain_hybrid_memory.store._owner import Ownership
+from langchain_hybrid_memory.store._plan import Get, Plan, Read, Search
+from langchain_hybrid_memory.store._search import Searcher, look_up
+from langchain_hybrid_memory.store._vectors import VectorIndex
+from langchain_hybrid_memory.store._writes import check_size, missing_texts, write
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from langgraph.store.base import Result, SearchItem
+
+
+class Outcome(NamedTuple):
+    """What became of a batch: its results, or the texts that must be embedded before it can run."""
+
+    results: list[Result]
+    missing: list[str]
+
+
+class EmbeddedBackend:
+    """One directory: a catalog that is the truth, and Chroma that follows it.
+
+    A write commits to the catalog first, together with a note of what Chroma has to do; then Chroma is told; then the
+    note is removed. Whatever is left over from a crash is told again at the next opening, search or write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a directory, created if missing, and bring Chroma up to date.
+
+        Raises:
+            StorageError: If it cannot be opened.
+            StoreInUseError: If another process has it.
+        """
+        self._path = path
+        self._pid = os.getpid()
+        self._turn = threading.RLock()  # taken around every use of Chroma, never inside a catalog transaction
+        with storage_errors(path, "opening"):
+            path.mkdir(parents=True, exist_ok=True)
+            self._owner = Ownership(path)
+            try:
+                self._catalog = Catalog(path)
+                self._vectors = VectorIndex(path)
+                self._agree()
+            except BaseException:
+                self._owner.release()
+                raise
+
+    def execute(self, plan: Plan, vectors: Mapping[str, bytes], queries: Mapping[str, bytes]) -> Outcome:
+        """Run a batch: all reads on one snapshot, then all writes in one transaction.
+
+        Args:
+            plan: The batch.
+            vectors: Embedded texts of its puts, as far as they are known.
+            queries: Embedded queries, every one of the plan's.
+
+        Raises:
+            ConfigurationError: If a vector has another size than those already stored.
+            StorageError: If the files cannot be read or written; the batch then happened as a whole or not at all.
+        """
+        self._check_process()
+        with storage_errors(self._path, "reading"), self._catalog.reading() as connection:
+            missing = missing_texts(connection, plan.puts, vectors)
+            if missing:
+                return Outcome([], missing)
+            check_size(connection, [*vectors.values(), *queries.values()])
+            results: list[Result] = [None] * plan.size
+            for position, read in plan.reads.items():
+                results[position] = self._read(connection, read, queries)
+        with storage_errors(self._path, "writing"):
+            missing = self._write(plan, vectors) if plan.puts else []
+        return Outcome(results, missing)
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            msg = f"the memory in {str(self._path)!r} was opened before this process was forked; open it in one process"
+            raise StorageError(msg)
+
+    def _read(self, connection: sqlite3.Connection, read: Read, queries: Mapping[str, bytes]) -> Result:
+        if isinstance(read, Get):
+            return look_up(connection, read)
+        if isinstance(read, Search):
+            found: list[SearchItem] = [*Searcher(connection, self._nearest).search(read, queries.get(read.query))]
+            return found
+        return list_namespaces(connection, read)
+
+    def _write(self, plan: Plan, vectors: Mapping[str, bytes]) -> list[str]:
+        """Write a batch; returns texts that turned out to be missing because somebody else wrote meanwhile."""
+        with self._catalog.writing() as connection:
+            missing = missing_texts(connection, plan.puts, vectors)
+            if missing:
+                return missing
+            check_size(connection, list(vectors.values()))
+            now = microseconds(datetime.now(UTC))
+            noted = sum(write(connection, put, vectors=vectors, at=self._catalog.tick(now)) for put in plan.puts)
+        if noted:
+            self._follow()
+        return []
+
+    def _follow(self) -> None:
+        """Tell Chroma what the catalog noted for it."""
+        with self._turn:
+            with self._catalog.reading() as connection:
+                noted = notes(connection)
+            if not noted:
+                return
+            self._vectors.delete([note.record for note in noted if note.document is None])
+            self._vectors.upsert([note.as_record() for note in noted if note.document is not None])
+            with self._catalog.writing() as connection:
+                connection.execute("DELETE FROM pending WHERE sequence <= ?", (noted[-1].sequence,))
+
+    def _agree(self) -> None:
+        """Finish what a crash left over, and mend Chroma where files were lost or put back from another time."""
+        self._follow()
+        with self._catalog.reading() as connection:
+            wanted: int = connection.execute("SELECT count(*) FROM vector").fetchone()[0]
+        if len(self._vectors) != wanted:
+            with self._catalog.writing() as connection:
+                note_disagreements(connection, self._vectors.ids())
+            self._follow()
+
+    def _nearest(self, embedding: bytes, *, prefix: bytes, items: list[int] | None, count: int) -> list[int]:
+        """Ids of the items nearest to a query, from Chroma.
+
+        Chroma refuses ids it does not hold, so they are read while nobody else can change it.
+        """
+        with self._turn:
+            self._follow()
+            with self._catalog.reading() as connection:
+                among = confirmed_records(connection, prefix, items)
+                records = self._vectors.nearest(embedding, count=count, among=among)
+                return items_of(connection, records)
+
+    def close(self) -> None:
+        """Wait for what is under way, then let go of every file."""
+        with self._turn:
+            self._catalog.close()
+            self._vectors.close()
+            self._owner.release()

@@ -1,0 +1,151 @@
+"""How an item is written down and handed back: namespaces, values, times, signals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from langgraph.store.base import InvalidNamespaceError, Item, SearchItem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+END: Final = b"\x01"
+AFTER: Final = b"\x02"
+ESCAPED: Final = str.maketrans({"\x00": "\x02\x03", "\x01": "\x02\x04", "\x02": "\x02\x05"})
+PLAIN: Final = str.maketrans({"\x03": "\x00", "\x04": "\x01", "\x05": "\x02"})
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """Why a search found an item: two absolute signals that other items do not move.
+
+    Attributes:
+        cosine: Cosine of query and item in [0, 1]; the best of its fields, 0 when opposed or not embedded.
+        keyword: Share of the query's terms found in the item's keyword text, in [0, 1], each term weighted by a fixed
+            prior (see `_keywords`).
+    """
+
+    cosine: float
+    keyword: float
+
+
+class HybridItem(SearchItem):
+    """A search hit that also says why it was found; `signals` is `None` where `score` is."""
+
+    __slots__ = ("signals",)
+
+    def __init__(self, item: Item, *, score: float | None = None, signals: Signals | None = None) -> None:
+        """Copy an item and add what the search knows about it."""
+        super().__init__(
+            namespace=item.namespace,
+            key=item.key,
+            value=item.value,
+            created_at=item.created_at,
+            updated_at=item.updated_at,
+            score=score,
+        )
+        self.signals = signals
+
+
+class Row(NamedTuple):
+    """An item as the catalog returns it."""
+
+    id: int
+    namespace: bytes
+    key: bytes
+    value: str | bytes
+    created_at: int
+    updated_at: int
+
+    def item(self) -> Item:
+        """The item, built anew on every call, so a caller may change what it gets."""
+        return Item(
+            namespace=decode_namespace(self.namespace),
+            key=decode(self.key),
+            value=json.loads(self.value),
+            created_at=instant(self.created_at),
+            updated_at=instant(self.updated_at),
+        )
+
+
+def encode(text: str) -> bytes:
+    """Write any Python string as bytes that sort like it, lone surrogates and NUL included."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decode(text: bytes) -> str:
+    """Undo `encode`."""
+    return text.decode("utf-8", "surrogatepass")
+
+
+def encode_namespace(labels: Iterable[object]) -> bytes:
+    """Write a namespace so that byte order is tuple order and a byte prefix is a prefix of whole labels.
+
+    Every label ends with 0x01; the characters 0x00 to 0x02 are escaped inside labels.
+
+    Raises:
+        InvalidNamespaceError: If a label is not a string.
+    """
+    encoded = bytearray()
+    for label in labels:
+        if not isinstance(label, str):  # LangGraph's `batch` does not check
+            msg = f"namespace label {label!r} is not a string; namespaces are tuples of strings"
+            raise InvalidNamespaceError(msg)
+        encoded += encode(label.translate(ESCAPED)) + END
+    return bytes(encoded)
+
+
+def decode_namespace(encoded: bytes) -> tuple[str, ...]:
+    """Undo `encode_namespace`."""
+    return tuple(_unescape(label) for label in decode(encoded).split("\x01")[:-1]) if encoded else ()
+
+
+def _unescape(label: str) -> str:
+    head, *escapes = label.split("\x02")
+    return head + "".join(rest[0].translate(PLAIN) + rest[1:] for rest in escapes)
+
+
+def namespace_range(prefix: bytes) -> tuple[bytes, bytes]:
+    """The half-open range of encoded namespaces that start with an encoded prefix."""
+    return (prefix, prefix[:-1] + AFTER) if prefix else (b"", b"\xff")
+
+
+def prefixes(labels: Sequence[str]) -> list[bytes]:
+    """The encoded prefixes of a namespace, from its first label to the whole."""
+    return [encode_namespace(labels[:depth]) for depth in range(1, len(labels) + 1)]
+
+
+def dump_value(value: Mapping[str, Any]) -> str | bytes:
+    """Write a value as JSON: text where SQLite reads the same JSON as Python does, bytes otherwise.
+
+    NaN and infinity, lone surrogates and NUL are what SQLite's JSON functions refuse or cut; searches look at such
+    values in Python instead.
+
+    Raises:
+        TypeError: If the value holds something JSON cannot express.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except ValueError:
+        return encode(json.dumps(value, ensure_ascii=False))
+    return encode(text) if "\\u0000" in text else text
+
+
+def instant(microseconds: int) -> datetime:
+    """The aware UTC time of a count of microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+def microseconds(moment: datetime) -> int:
+    """Undo `instant`."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def well_formed(text: str) -> str:
+    """The text with lone surrogates replaced, because no model and no index accepts them."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,130 @@
+"""Turns text into the terms that keyword search compares, the same for items and queries."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+QUERY_CHARACTERS: Final = 10_000
+QUERY_TERMS: Final = 32
+LONG_TERM: Final = 8
+SHORTEST_STEM: Final = 3
+
+# Thai, Lao, Burmese, Khmer, kana, Han and Hangul: scripts that write no (or few) spaces between words
+UNSPACED: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
+)
+# vowel signs and points that belong to the letter before them, though `\w` does not know
+MARKS: Final = "\u0591-\u05bd\u05bf-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff"
+RUN: Final = re.compile(rf"[{UNSPACED}]+|(?:(?![{UNSPACED}])[^\W_]|[{MARKS}])+")
+ACCENTS: Final = re.compile("[\u0300-\u036f]+")
+POSSESSIVE: Final = re.compile(r"['\u2019]s\b")
+FIRST_UNSPACED: Final = re.compile(f"[{UNSPACED}]")
+
+ENGLISH: Final = (
+    "a about after again all also am an and any are as at be because been before being but by can could d did do does "
+    "doing don down during each ever few for from further get had has have having he her here hers him his how i if in "
+    "into is it its just ll m may me might more most much my no nor not now of off on once only or other our out over "
+    "own re s same she should so some such t than that the their them then there these they this those through to too "
+    "under until up us ve very was we were what when where which while who whom whose why will with would you your"
+)
+STOP_WORDS: Final = frozenset(ENGLISH.split())
+
+
+def index_terms(text: str) -> list[str]:
+    """The terms an item can be found by, in order and with repetitions.
+
+    Text is folded (NFKC, case, accents), English words lose their inflection, and runs of a script without spaces
+    become overlapping pairs of characters as well as single characters.
+    """
+    terms: list[str] = []
+    for run in RUN.findall(_fold(text)):
+        if FIRST_UNSPACED.match(run):
+            terms += _pairs(run)
+            terms += run if len(run) > 1 else ""
+        else:
+            terms.append(stem(run))
+    return terms
+
+
+def query_weights(query: str) -> dict[str, float]:
+    """The terms of a query with their shares, which sum to 1; empty when the query has no word in it.
+
+    A term's prior is fixed: its length up to 8 characters, because longer words are rarer, 8 for a number or a pair of
+    characters; stop words count only when there is nothing else. At most 32 terms are kept, the heaviest first, of the
+    first 10,000 characters.
+    """
+    priors: dict[str, int] = {}
+    fallback: dict[str, int] = {}
+    for run in RUN.findall(_fold(query[:QUERY_CHARACTERS])):
+        if FIRST_UNSPACED.match(run):
+            priors.update(dict.fromkeys(_pairs(run), LONG_TERM))
+        elif run in STOP_WORDS:
+            fallback[stem(run)] = 1
+        else:
+            priors[stem(run)] = LONG_TERM if run.isdigit() else min(len(run), LONG_TERM)
+    chosen = sorted((priors or fallback).items(), key=lambda pair: -pair[1])[:QUERY_TERMS]
+    total = sum(prior for _, prior in chosen)
+    return {term: prior / total for term, prior in chosen}
+
+
+def coverage(weights: Mapping[str, float], terms: Collection[str]) -> float:
+    """The share of a query's weighted terms that are among an item's terms, in [0, 1]."""
+    return min(1.0, round(sum(weight for term, weight in weights.items() if term in terms), 6))
+
+
+def match_any(weights: Mapping[str, float]) -> str:
+    """The FTS5 expression for items with at least one of the terms; every term is quoted, so none is syntax."""
+    return " OR ".join(f'"{term}"' for term in weights)
+
+
+@lru_cache(maxsize=65_536)
+def stem(word: str) -> str:
+    """Cut plural, past, -ing, a final e; y becomes i: enough to meet `hiked` with `hiking` and `city` with `cities`.
+
+    Words that are not plain ASCII letters stay as they are.
+    """
+    if not (word.isascii() and word.isalpha()) or len(word) <= SHORTEST_STEM:
+        return word
+    word = _without_ending(_without_plural(word))
+    if word.endswith("e") and len(word) > SHORTEST_STEM:
+        word = word[:-1]
+    return f"{word[:-1]}i" if word.endswith("y") else word
+
+
+def _without_plural(word: str) -> str:
+    if word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+def _without_ending(word: str) -> str:
+    for ending in ("ing", "ed"):
+        root = word.removesuffix(ending)
+        if root != word and any(vowel in root for vowel in "aeiouy"):
+            if len(root) < SHORTEST_STEM:
+                return f"{root}e"
+            doubled = root[-1] == root[-2] and root[-1] not in "aeiouylsz"
+            return root[:-1] if doubled else root
+    return word
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[index : index + 2] for index in range(len(run) - 1)] or [run]
+
+
+def _fold(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
+        text = unicodedata.normalize("NFC", ACCENTS.sub("", text))
+    return POSSESSIVE.sub("", text.lower())

@@ -1,0 +1,43 @@
+"""Lists the namespaces that hold at least one item."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from langchain_hybrid_memory.store._items import decode_namespace, encode_namespace, namespace_range
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from langgraph.store.base import ListNamespacesOp, MatchCondition
+
+
+def list_namespaces(connection: sqlite3.Connection, op: ListNamespacesOp) -> list[tuple[str, ...]]:
+    """The namespaces that meet every condition, cut to `max_depth`, sorted, distinct; then offset and limit."""
+    conditions = op.match_conditions or ()
+    rows = connection.execute(
+        "SELECT DISTINCT namespace FROM item WHERE namespace >= ? AND namespace < ?",
+        namespace_range(encode_namespace(_literal_prefix(conditions))),
+    )
+    found = (decode_namespace(row[0]) for row in rows)
+    matching = {
+        namespace[: op.max_depth]
+        for namespace in found
+        if all(_meets(namespace, condition) for condition in conditions)
+    }
+    return sorted(matching)[max(op.offset, 0) :][: max(op.limit, 0)]
+
+
+def _literal_prefix(conditions: Sequence[MatchCondition]) -> list[str]:
+    prefixes = (condition.path for condition in conditions if condition.match_type == "prefix")
+    return max((list(takewhile(lambda label: label != "*", path)) for path in prefixes), key=len, default=[])
+
+
+def _meets(namespace: tuple[str, ...], condition: MatchCondition) -> bool:
+    path = tuple(condition.path)
+    if len(namespace) < len(path):
+        return False
+    part = namespace[: len(path)] if condition.match_type == "prefix" else namespace[len(namespace) - len(path) :]
+    return all(wanted in ("*", label) for label, wanted in zip(part, path, strict=True))

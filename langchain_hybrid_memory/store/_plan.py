@@ -1,0 +1,202 @@
+"""Reads a batch of operations into what the backend must look up, write and embed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, SearchOp, get_text_at_path
+
+from langchain_hybrid_memory.store._filters import Condition, compile_filter
+from langchain_hybrid_memory.store._items import dump_value, encode, encode_namespace, prefixes, well_formed
+from langchain_hybrid_memory.store._keywords import index_terms, query_weights
+
+KEYWORD_SHARE: Final = 0.4
+
+
+class Get(NamedTuple):
+    """One item to look up."""
+
+    namespace: bytes
+    key: bytes
+
+
+class Search(NamedTuple):
+    """One search, translated.
+
+    Attributes:
+        prefix: The encoded namespace prefix.
+        condition: The filter, if there is one.
+        query: What is asked; empty for a listing.
+        weights: The query's terms; empty when keywords do not count.
+        keyword_share: Share of the keyword signal in the score.
+        limit: How many at most.
+        offset: How many to skip.
+    """
+
+    prefix: bytes
+    condition: Condition | None
+    query: str
+    weights: Mapping[str, float]
+    keyword_share: float
+    limit: int
+    offset: int
+
+
+Read: TypeAlias = Get | Search | ListNamespacesOp
+
+
+class Text(NamedTuple):
+    """One text of an item that is embedded."""
+
+    record: str
+    field: str
+    text: str
+    digest: bytes
+
+
+class Put(NamedTuple):
+    """One item to write, or to delete when `value` is `None`."""
+
+    namespace: bytes
+    key: bytes
+    value: str | bytes | None
+    spec: str | None
+    texts: Sequence[Text]
+    scope: str
+    words: str
+
+
+class Plan(NamedTuple):
+    """A batch: what to read, by position; what to write, one entry a key; what to embed as a query."""
+
+    size: int
+    reads: Mapping[int, Read]
+    puts: Sequence[Put]
+    queries: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFields:
+    """Which parts of a value are embedded, and which are keyword text.
+
+    Attributes:
+        embedded: Paths embedded unless a put names its own.
+        keywords: Paths of the keyword text; `None` for the same as are embedded.
+        keyword_share: Share of the keyword signal in a score, in [0, 1]; 0 for searches by meaning alone.
+    """
+
+    embedded: tuple[str, ...] = ("$",)
+    keywords: tuple[str, ...] | None = None
+    keyword_share: float = KEYWORD_SHARE
+
+    def plan(self, ops: Iterable[Op]) -> Plan:
+        """Translate a batch; nothing is looked up or written yet.
+
+        Raises:
+            FilterError: If a filter uses an unknown operator.
+            TypeError: If a value is not JSON.
+            ValueError: If an operation is not one of LangGraph's four.
+        """
+        pending = list(ops)
+        reads: dict[int, Read] = {}
+        puts: dict[Get, Put] = {}
+        for position, op in enumerate(pending):
+            if isinstance(op, PutOp):
+                target = Get(encode_namespace(op.namespace), encode(str(op.key)))
+                puts[target] = self._put(target, op)
+            else:
+                reads[position] = self._read(op)
+        queries = dict.fromkeys(read.query for read in reads.values() if isinstance(read, Search) and read.query)
+        return Plan(len(pending), reads, list(puts.values()), list(queries))
+
+    def _read(self, op: Op) -> Read:
+        if isinstance(op, GetOp):
+            return Get(encode_namespace(op.namespace), encode(str(op.key)))
+        if isinstance(op, ListNamespacesOp):
+            return op
+        if isinstance(op, SearchOp):
+            query = well_formed(op.query or "").strip()
+            return Search(
+                prefix=encode_namespace(op.namespace_prefix),
+                condition=compile_filter(op.filter),
+                query=query,
+                weights=query_weights(query) if self.keyword_share else {},
+                keyword_share=self.keyword_share,
+                limit=max(op.limit, 0),
+                offset=max(op.offset, 0),
+            )
+        msg = f"unknown operation {op!r}; a store knows GetOp, SearchOp, PutOp and ListNamespacesOp"
+        raise ValueError(msg)
+
+    def _put(self, target: Get, op: PutOp) -> Put:
+        if op.value is None:
+            return Put(*target, value=None, spec=None, texts=(), scope="", words="")
+        value = dict(op.value)
+        stored = dump_value(value)
+        spec = None if op.index is None else json.dumps(op.index)
+        if op.index is False:
+            return Put(*target, value=stored, spec=spec, texts=(), scope="", words="")
+        paths = self.embedded if op.index is None else tuple(op.index)
+        words = " ".join(index_terms(" \n".join(_keyword_texts(value, self.keywords or paths))))
+        scope = " ".join(scope_term(prefix) for prefix in prefixes(op.namespace)) if words else ""
+        return Put(
+            *target, value=stored, spec=spec, texts=_embedded_texts(target, value, paths), scope=scope, words=words
+        )
+
+
+def scope_term(prefix: bytes) -> str:
+    """The keyword term that every item below a namespace prefix carries."""
+    return f"n{blake2b(prefix, digest_size=8).hexdigest()}"
+
+
+def texts_at(value: Mapping[str, Any], paths: Iterable[str]) -> dict[str, str]:
+    """The texts a value has at some paths, by field name; blank ones are left out.
+
+    A path that finds several texts names them `path.0`, `path.1` and so on.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        texts = get_text_at_path(value, path)
+        for position, text in enumerate(texts):
+            if text.strip():
+                found[f"{path}.{position}" if len(texts) > 1 else path] = well_formed(text)
+    return found
+
+
+def text_of(value: Mapping[str, Any], field: str) -> str:
+    """The text `texts_at` found under a field name, or nothing."""
+    path = field.rpartition(".")[0]
+    return texts_at(value, [field]).get(field) or texts_at(value, [path]).get(field, "")
+
+
+def _embedded_texts(target: Get, value: Mapping[str, Any], paths: Iterable[str]) -> list[Text]:
+    return [
+        Text(_record_id(target, field), field, text, blake2b(text.encode(), digest_size=16).digest())
+        for field, text in texts_at(value, paths).items()
+    ]
+
+
+def _record_id(target: Get, field: str) -> str:
+    digest = blake2b(digest_size=16)
+    for part in (*target, encode(field)):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()
+
+
+def _keyword_texts(value: Mapping[str, Any], paths: Iterable[str]) -> list[str]:
+    texts: list[str] = []
+    for path in paths:
+        texts += _leaves(value) if path == "$" else texts_at(value, [path]).values()
+    return texts
+
+
+def _leaves(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [text for inner in value.values() for text in _leaves(inner)]
+    if isinstance(value, list | tuple):
+        return [text for inner in value for text in _leaves(inner)]
+    return [] if value is None or isinstance(value, bool) else [str(value)]

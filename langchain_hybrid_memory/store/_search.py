@@ -1,0 +1,173 @@
+"""Answers a search: the union of what is near in meaning and what shares words, scored by two absolute signals."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+import numpy as np
+
+from langchain_hybrid_memory.store._items import HybridItem, Row, Signals, namespace_range
+from langchain_hybrid_memory.store._keywords import coverage, match_any
+from langchain_hybrid_memory.store._plan import Get, Search, scope_term
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from langgraph.store.base import Item
+
+    from langchain_hybrid_memory.store._filters import Condition
+
+EXACT_ITEMS: Final = (
+    2_000  # comparing this many vectors takes about as long as asking Chroma for the nearest among them
+)
+POOL: Final = 100
+UNLIMITED: Final = -1
+SELECT_ROW: Final = "SELECT id, namespace, key, value, created_at, updated_at FROM item"
+
+
+class Nearest(Protocol):
+    """Asks the vector index."""
+
+    def __call__(self, embedding: bytes, *, prefix: bytes, items: list[int] | None, count: int) -> list[int]:
+        """The items nearest to a query below a namespace prefix; of `items` alone unless that is `None`."""
+
+
+class Ranked(NamedTuple):
+    """A found item, its score and why."""
+
+    item: int
+    score: float | None
+    signals: Signals | None
+
+
+class Searcher(NamedTuple):
+    """Searches one snapshot of the catalog.
+
+    Attributes:
+        connection: A reader inside its transaction.
+        nearest: The way to the vector index.
+    """
+
+    connection: sqlite3.Connection
+    nearest: Nearest
+
+    def search(self, op: Search, embedding: bytes | None) -> list[HybridItem]:
+        """One page, best first and then what cannot be scored; without a query the newest first."""
+        if embedding is None:
+            found = newest(self.connection, op.prefix, op.condition, limit=op.limit, offset=op.offset)
+            return self._fetch([Ranked(item, None, None) for item in found])
+        ranked = self._rank(op, embedding)
+        page = ranked[op.offset : op.offset + op.limit]
+        if len(page) < op.limit:
+            seen = {hit.item for hit in ranked}
+            others = (item for item in newest(self.connection, op.prefix, op.condition) if item not in seen)
+            skip = max(op.offset - len(ranked), 0)
+            page += [Ranked(item, None, None) for item in islice(others, skip, skip + op.limit - len(page))]
+        return self._fetch(page)
+
+    def _rank(self, op: Search, embedding: bytes) -> list[Ranked]:
+        """Score every item of a small scope; of a large one the nearest and the best keyword matches."""
+        items = self._scope(op)
+        if items is not None and len(items) <= EXACT_ITEMS:
+            words = self._matching(op, items, UNLIMITED)
+            return self._scored(op, self._cosines(embedding, items), words)
+        pool = max(POOL, op.offset + op.limit)
+        words = self._matching(op, items, pool)
+        near = self.nearest(embedding, prefix=op.prefix, items=items, count=pool)
+        cosines = self._cosines(embedding, {*near, *words})
+        return self._scored(op, cosines, words | self._words(cosines.keys() - words.keys()))
+
+    def _scope(self, op: Search) -> list[int] | None:
+        """The items a search may find, or `None` for a large namespace without a filter."""
+        if op.condition is None:
+            some = "SELECT count(*) FROM (SELECT 1 FROM item WHERE namespace >= ? AND namespace < ? LIMIT ?)"
+            count = self.connection.execute(some, (*namespace_range(op.prefix), EXACT_ITEMS + 1)).fetchone()[0]
+            if count > EXACT_ITEMS:
+                return None
+        return list(newest(self.connection, op.prefix, op.condition))
+
+    def _matching(self, op: Search, items: list[int] | None, limit: int) -> dict[int, str]:
+        """The words of the items that share one with the query; with a limit the best by BM25."""
+        if not op.weights:
+            return {}
+        expression = f"words : ({match_any(op.weights)})"
+        if op.prefix:
+            expression = f"scope : {scope_term(op.prefix)} AND {expression}"
+        # the plus keeps SQLite from looking up every item on its own
+        among = "" if items is None else "AND +rowid IN (SELECT value FROM json_each(?))"
+        order = "" if limit == UNLIMITED else "ORDER BY bm25(keyword, 0.0, 1.0)"
+        sql = f"SELECT rowid, words FROM keyword WHERE keyword MATCH ? {among} {order} LIMIT ?"  # noqa: S608 - see above
+        parameters = (expression, limit) if items is None else (expression, json.dumps(items), limit)
+        return dict(self.connection.execute(sql, parameters))
+
+    def _words(self, items: Collection[int]) -> dict[int, str]:
+        sql = "SELECT rowid, words FROM keyword WHERE rowid IN (SELECT value FROM json_each(?))"
+        return dict(self.connection.execute(sql, (json.dumps(list(items)),)))
+
+    def _cosines(self, embedding: bytes, items: Iterable[int]) -> dict[int, float]:
+        """The cosine of each item's best vector, from the catalog's copy whichever way the item was found."""
+        sql = "SELECT item, embedding FROM vector WHERE item IN (SELECT value FROM json_each(?))"
+        rows = self.connection.execute(sql, (json.dumps(list(items)),)).fetchall()
+        if not rows:
+            return {}
+        query = np.frombuffer(embedding, dtype=np.float32).astype(np.float64)
+        matrix = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32).reshape(len(rows), -1)
+        norms = np.linalg.norm(matrix, axis=1).astype(np.float64) * np.linalg.norm(query)
+        products = matrix.astype(np.float64) @ query
+        cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+        best: dict[int, float] = {}
+        for (item, _), cosine in zip(rows, cosines.clip(0.0, 1.0).round(6).tolist(), strict=True):
+            best[item] = max(cosine, best.get(item, 0.0))
+        return best
+
+    def _scored(self, op: Search, cosines: Mapping[int, float], words: Mapping[int, str]) -> list[Ranked]:
+        ids = json.dumps(list(cosines.keys() | words.keys()))
+        sql = "SELECT id FROM item WHERE id IN (SELECT value FROM json_each(?)) ORDER BY updated_at DESC"
+        ranked: list[Ranked] = []
+        for (item,) in self.connection.execute(sql, (ids,)):
+            shared = coverage(op.weights, frozenset(words[item].split())) if item in words else 0.0
+            signals = Signals(cosine=cosines.get(item, 0.0), keyword=shared)
+            score = (1 - op.keyword_share) * signals.cosine + op.keyword_share * signals.keyword
+            ranked.append(Ranked(item, round(score, 6), signals))
+        return sorted(ranked, key=lambda hit: -(hit.score or 0.0))
+
+    def _fetch(self, page: list[Ranked]) -> list[HybridItem]:
+        rows = {row.id: row for row in fetch(self.connection, [hit.item for hit in page])}
+        return [HybridItem(rows[hit.item].item(), score=hit.score, signals=hit.signals) for hit in page]
+
+
+def look_up(connection: sqlite3.Connection, target: Get) -> Item | None:
+    """One item by namespace and key."""
+    row = connection.execute(f"{SELECT_ROW} WHERE namespace = ? AND key = ?", target).fetchone()
+    return Row(*row).item() if row else None
+
+
+def newest(
+    connection: sqlite3.Connection,
+    prefix: bytes,
+    condition: Condition | None,
+    *,
+    limit: int = UNLIMITED,
+    offset: int = 0,
+) -> Iterator[int]:
+    """Ids of the items below a prefix that meet a condition, the last written first."""
+    below = "item.namespace >= ? AND item.namespace < ?" if prefix else "1"
+    parameters = namespace_range(prefix) if prefix else ()
+    order = f"FROM item WHERE {below} {{}} ORDER BY item.updated_at DESC"
+    if condition is None:
+        sql = f"SELECT item.id {order.format('')} LIMIT ? OFFSET ?"
+        return (row[0] for row in connection.execute(sql, (*parameters, limit, offset)))
+    doubtful = "CASE WHEN typeof(item.value) = 'blob' OR NOT ? THEN item.value END"
+    sql = f"SELECT item.id, {doubtful} {order.format(f'AND {condition.sql}')}"
+    rows = connection.execute(sql, (condition.is_decided, *parameters, *condition.parameters))
+    matching = (item for item, value in rows if value is None or condition.holds(json.loads(value)))
+    return islice(matching, offset, None if limit == UNLIMITED else offset + limit)
+
+
+def fetch(connection: sqlite3.Connection, items: Iterable[int]) -> Iterator[Row]:
+    """The rows of some items, in no particular order."""
+    sql = f"{SELECT_ROW} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - values are bound
+    return (Row(*row) for row in connection.execute(sql, (json.dumps(list(items)),)))

@@ -1,0 +1,55 @@
+"""An embedding in which texts that share words are near, made from nothing but a hash of each word."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from typing import TYPE_CHECKING
+
+from langchain_core.embeddings import Embeddings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+WORD = re.compile(r"\w+")
+LONGEST = 8  # a word weighs its length up to this, so `Lisbon` counts more than `the`
+
+
+def words(text: str) -> list[str]:
+    """Split into casefolded words."""
+    return WORD.findall(text.casefold())
+
+
+def word_vector(terms: Iterable[str], *, dimensions: int = 256) -> list[float]:
+    """Add one signed, weighted basis vector a word; the result has length one, also for no words at all."""
+    vector = [0.0] * dimensions
+    for term in terms:
+        digest = int.from_bytes(hashlib.blake2b(term.encode(), digest_size=8).digest())
+        vector[digest % dimensions] += min(len(term), LONGEST) * (1 if digest >> 63 else -1)
+    length = math.hypot(*vector)
+    return [value / length for value in vector] if length else [1.0] + [0.0] * (dimensions - 1)
+
+
+class WordEmbedding(Embeddings):
+    """Embed by words, remember each call, fail while `error` is set."""
+
+    def __init__(self, *, dimensions: int = 256) -> None:
+        self.dimensions = dimensions
+        self.calls: list[tuple[str, ...]] = []
+        self.error: Exception | None = None
+
+    def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
+        self.calls.append(tuple(texts))
+        if self.error:
+            raise self.error
+        return [word_vector(words(text), dimensions=self.dimensions) for text in texts]
+
+    def embed_query(self, text: str) -> list[float]:
+        return self.embed_documents([text])[0]
+
+    async def aembed_documents(self, texts: Sequence[str]) -> list[list[float]]:
+        return self.embed_documents(texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        return self.embed_query(text)
