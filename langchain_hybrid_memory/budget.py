@@ -29,8 +29,8 @@ def approximate_tokens(text: str) -> int:
 
 def message_tokens(message: AnyMessage, count: TokenCounter) -> int:
     """Count the tokens of a message: its text, its tool calls and the format around it."""
-    calls = json.dumps([call["args"] for call in message.tool_calls]) if isinstance(message, AIMessage) else ""
-    return MESSAGE_TOKENS + count(message.text) + (count(calls) if calls != "[]" else 0)
+    arguments = [call["args"] for call in message.tool_calls] if isinstance(message, AIMessage) else []
+    return MESSAGE_TOKENS + count(message.text) + (count(json.dumps(arguments, default=str)) if arguments else 0)
 
 
 def fit(items: Iterable[T], *, budget: int, cost: Callable[[T], int]) -> list[T]:
@@ -80,8 +80,8 @@ def window(
         The end of `messages`, in order, without system messages.
     """
     spoken: list[AnyMessage] = [message for message in messages if not isinstance(message, SystemMessage)]
-    start = _earlier_cut(spoken, _index_after(spoken, after))
     newest_turn = last_human(spoken)
+    start = _earlier_cut(spoken, min(_index_after(spoken, after), newest_turn))
     first = len(spoken)
     tokens = 0
     for index in range(len(spoken) - 1, start - 1, -1):
@@ -108,9 +108,14 @@ def _index_after(messages: Sequence[AnyMessage], message_id: str | None) -> int:
 
 
 def is_clean_cut(messages: Sequence[AnyMessage], index: int) -> bool:
-    """Whether every tool call and its result lie on the same side of `index`."""
+    """Whether every tool call and its result lie on the same side of `index`; models reuse the ids of calls."""
     called = {call["id"] for m in messages[:index] if isinstance(m, AIMessage) for call in m.tool_calls}
-    return not any(isinstance(m, ToolMessage) and m.tool_call_id in called for m in messages[index:])
+    for message in messages[index:]:
+        if isinstance(message, AIMessage):
+            called -= {call["id"] for call in message.tool_calls}
+        elif isinstance(message, ToolMessage) and message.tool_call_id in called:
+            return False
+    return True
 
 
 def _earlier_cut(messages: Sequence[AnyMessage], index: int) -> int:

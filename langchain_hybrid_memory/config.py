@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from langchain_hybrid_memory.errors import ConfigurationError
+from langchain_hybrid_memory.memories import Role
 
 ExtractionMode: TypeAlias = Literal["background", "inline", "manual"]
 StructuredMethod: TypeAlias = Literal["function_calling", "json_mode", "json_schema"]
@@ -18,7 +19,7 @@ class _Checked:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+            if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
                 msg = f"{type(self).__name__}.{item.name} is {value!r}; it must be positive"
                 raise ConfigurationError(msg)
 
@@ -71,20 +72,39 @@ class RecallConfig(_Checked):
     keyword_weight: float = 0.4
     """Share of the keyword signal in the score, in (0, 1]; the rest is the dense signal."""
 
+    def __post_init__(self) -> None:
+        """Refuse a share above the whole."""
+        _Checked.__post_init__(self)
+        if self.keyword_weight > 1:
+            msg = f"keyword_weight={self.keyword_weight!r} is a share; it must be in (0, 1]"
+            raise ConfigurationError(msg)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractConfig(_Checked):
     """How facts and entities are drawn from messages."""
 
+    roles: tuple[Role, ...] = ("user", "assistant")
+    """Whose messages the model reads. With the user's alone, those that only ask something cost no call."""
     method: StructuredMethod | None = None
     """How the model is asked for structured output; `None` leaves the choice to the model's own integration."""
     batch_tokens: int = 2_000
     """Messages of at most this many tokens go into one model call; a longer episode goes alone and cut."""
     neighbors: int = 8
     """At most this many known facts are shown to the model beside the messages."""
-    max_facts: int = 60
-    """Facts beyond this many in one answer are dropped and counted."""
+    max_facts: int = 40
+    """The model is told to give at most this many a call; those beyond are dropped and counted."""
     open_turn_seconds: float = 600.0
     """A turn that never ended (its model failed) is extracted after this long."""
     instructions: str = ""
     """Added to the prompt, in the application's own words."""
+
+    def __post_init__(self) -> None:
+        """Refuse a method no integration knows."""
+        _Checked.__post_init__(self)
+        if self.method not in (None, *get_args(StructuredMethod)):
+            msg = f"method={self.method!r} is unknown; use one of {', '.join(get_args(StructuredMethod))}, or None"
+            raise ConfigurationError(msg)
+        if not self.roles or not set(self.roles) <= set(get_args(Role)):
+            msg = f"roles={self.roles!r}: name at least one of {', '.join(get_args(Role))}"
+            raise ConfigurationError(msg)

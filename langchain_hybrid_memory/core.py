@@ -40,8 +40,8 @@ class Core:
     now: Callable[[], datetime]
 
     def store(self) -> BaseStore:
-        """The store of the run this is called in."""
-        injected = get_runtime().store if self.prefers_injected_store else None
+        """The store of the run this is called in; outside a run our own."""
+        injected = _store_of_run() if self.prefers_injected_store else None
         return injected if injected is not None else self.own_store()
 
     def scope(self) -> Scope | None:
@@ -56,25 +56,24 @@ class Core:
         """The recall step for the present run."""
         scope = self.scope()
         if scope is None:
-            return {"recalled": None, "summary": None}
-        return (
-            yield from recall(
-                state,
-                scope,
-                self.store(),
-                config=self.recall,
-                buffer=self.buffer,
-                now=self.now(),
-                count=self.count,
-                redact=self.redact,
-            )
+            return {"recalled": None, "summary": None, **_passed_over(state)}
+        update = yield from recall(
+            state,
+            scope,
+            self.store(),
+            config=self.recall,
+            buffer=self.buffer,
+            now=self.now(),
+            count=self.count,
+            redact=self.redact,
         )
+        return {**update, **_passed_over(state)} if scope.is_read_only else update
 
     def recorded(self, state: MemoryState) -> Flow[MemoryUpdate]:
         """The record step for the present run."""
         scope = self.scope()
-        if scope is None:
-            return {}
+        if scope is None or scope.is_read_only:
+            return _passed_over(state)
         return (yield from record(state, scope, self.store(), now=self.now(), redact=self.redact))
 
     def composed(
@@ -89,3 +88,16 @@ class Core:
             buffer=self.buffer,
             count=self.count,
         )
+
+
+def _passed_over(state: MemoryState) -> MemoryUpdate:
+    """Move the cursor over the messages of a turn that must leave no trace, so that no later turn sweeps them up."""
+    return {"recorded_through": str(state["messages"][-1].id)} if state["messages"] else {}
+
+
+def _store_of_run() -> BaseStore | None:
+    try:
+        runtime = get_runtime()
+    except RuntimeError:  # there is no run
+        return None
+    return runtime.store if runtime else None

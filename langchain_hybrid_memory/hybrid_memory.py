@@ -54,7 +54,7 @@ class HybridMemory:
         self,
         model: str | BaseChatModel | None = None,
         *,
-        store: BaseStore | None = None,
+        store: BaseStore | str | Path | None = None,
         checkpointer: BaseCheckpointSaver[Any] | None = None,
         embedding: str | Embeddings | None = None,
         extraction: ExtractionMode = "background",
@@ -73,11 +73,12 @@ class HybridMemory:
         Args:
             model: Extracts and summarizes: a chat model, an `init_chat_model` string, or `None` to only record and
                 recall.
-            store: Keeps memories across threads. `None` takes the store that a run brings along (a LangGraph server's),
-                and else opens a `ChromaStore` in `./.hybrid-memory`.
+            store: Keeps memories across threads: any LangGraph store, or the directory of a `ChromaStore` that is opened
+                and closed with the memory. `None` takes the store that a run brings along (a LangGraph server's), and
+                else opens `./.hybrid-memory`.
             checkpointer: Keeps threads; passed to `graph`, and asked to delete a user's threads when they are
                 forgotten.
-            embedding: For the store opened by default: embeddings, a name, or `None` for a small local English model.
+            embedding: For a store opened here: embeddings, a name, or `None` for a small local English model.
             extraction: When the model is called: after the reply (`background`), before the turn ends (`inline`), or
                 only in `flush` (`manual`). Messages are indexed in any case.
             buffer: Limits of the verbatim part of a prompt.
@@ -96,7 +97,8 @@ class HybridMemory:
         if extraction not in ("background", "inline", "manual"):
             msg = f'extraction is {extraction!r}; use "background", "inline" or "manual"'
             raise ConfigurationError(msg)
-        self._given_store = store
+        self._given_store = store if isinstance(store, BaseStore) else None
+        self._path = None if store is None or isinstance(store, BaseStore) else Path(store)
         self._opened_store: ChromaStore | None = None
         self._embedding = embedding
         self.checkpointer = checkpointer
@@ -123,12 +125,13 @@ class HybridMemory:
 
     @property
     def store(self) -> BaseStore:
-        """The long-term store; opened in `./.hybrid-memory` on first use if none was given."""
+        """The long-term store; a directory is opened on first use, `./.hybrid-memory` if nothing was given."""
         if self._given_store is not None:
             return self._given_store
         if self._opened_store is None:
-            self._opened_store = open_store(DEFAULT_PATH, embedding=self._embedding)
-            logger.warning("no store was given: memories are kept in %r", self._opened_store)
+            self._opened_store = open_store(self._path or DEFAULT_PATH, embedding=self._embedding)
+            if self._path is None:
+                logger.warning("no store was given: memories are kept in %r", self._opened_store)
         return self._opened_store
 
     def graph(

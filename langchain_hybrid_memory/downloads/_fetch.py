@@ -97,19 +97,30 @@ def _cached(choices: Sequence[Artifact], folder: Path) -> ModelFile | None:
 
 
 def _is_whole(path: Path, artifact: Artifact) -> bool:
-    """Say whether the bytes are the right ones; a stamp beside the file spares reading it all at every start."""
-    facts = path.stat()
-    if facts.st_size != artifact.size:
+    """Say whether the bytes are the right ones; a seal beside the file spares reading it all at every start."""
+    if path.stat().st_size != artifact.size:
         return False
-    stamp = path.with_name(f"{path.name}.verified")
-    seal = f"{artifact.sha256} {facts.st_size} {facts.st_mtime_ns}"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == seal:
+    seal = _seal_path(path)
+    if seal.is_file() and seal.read_text(encoding="utf-8") == _seal(path, artifact):
         return True
     if _digest(path) != artifact.sha256:
         return False
-    with contextlib.suppress(OSError):  # a cache that cannot be written is read in full at every start
-        stamp.write_text(seal, encoding="utf-8")
+    _write_seal(path, artifact)
     return True
+
+
+def _seal_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.verified")
+
+
+def _seal(path: Path, artifact: Artifact) -> str:
+    facts = path.stat()
+    return f"{artifact.sha256} {facts.st_size} {facts.st_mtime_ns}"
+
+
+def _write_seal(path: Path, artifact: Artifact) -> None:
+    with contextlib.suppress(OSError):  # a cache that cannot be written is read in full at every start
+        _seal_path(path).write_text(_seal(path, artifact), encoding="utf-8")
 
 
 def _digest(path: Path) -> str:
@@ -146,6 +157,7 @@ def _download(artifact: Artifact, source: Source, folder: Path) -> ModelFile:
             raise ModelUnavailableError(msg)
     path = artifact.path(folder)
     arrived.replace(path)
+    _write_seal(path, artifact)
     shutil.rmtree(partial)
     return ModelFile(path, artifact.sha256)
 

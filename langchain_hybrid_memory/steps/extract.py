@@ -17,9 +17,10 @@ from langchain_hybrid_memory.budget import TokenCounter, cut_text
 from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.errors import ExtractionError
 from langchain_hybrid_memory.memories import StoredFact, StoredMessage
-from langchain_hybrid_memory.prompts.extraction import Extraction, extraction_prompt, repair_prompt
+from langchain_hybrid_memory.prompts.extraction import Extraction, answer_schema, extraction_prompt, repair_prompt
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.load import Episode
+from langchain_hybrid_memory.steps.settle import is_only_asking
 
 PROBLEM_CHARACTERS = 600
 """Of a validation error, this much is sent back for repair."""
@@ -54,20 +55,25 @@ class Neighbor(TypedDict):
 def choose_episodes(
     episodes: Sequence[Episode], messages: Sequence[StoredMessage], *, config: ExtractConfig, count: TokenCounter
 ) -> tuple[list[Episode], list[StoredMessage]]:
-    """Take the oldest episodes whose messages fit one model call, at least one; where that is too long, it is cut."""
+    """Take the oldest episodes whose messages fit one model call, at least one; where that is too long, it is cut.
+
+    A message that only asks something holds no fact. It is left out unless the assistant is read too: then it says what
+    an answer is about.
+    """
     said: dict[str, list[StoredMessage]] = {}
     for message in messages:
-        if message["role"] != "tool":
+        if message["role"] in config.roles and ("assistant" in config.roles or not is_only_asking(message["text"])):
             said.setdefault(message["episode"], []).append(message)
     chosen: list[Episode] = []
-    room = config.batch_tokens
+    spent = 0
     for episode in episodes:
-        room -= sum(count(message["text"]) + LINE_TOKENS for message in said.get(episode["key"], ()))
-        if room < 0 and chosen:
+        price = sum(count(message["text"]) + LINE_TOKENS for message in said.get(episode["key"], ()))
+        if chosen and spent + price > config.batch_tokens:
             break
         chosen.append(episode)
+        spent += price
     batched = [message for episode in chosen for message in said.get(episode["key"], ())]
-    share = config.batch_tokens // len(batched) if room < 0 and len(chosen) == 1 else config.batch_tokens
+    share = config.batch_tokens // len(batched) if spent > config.batch_tokens else config.batch_tokens
     return chosen, [{**message, "text": cut_text(message["text"], tokens=share, count=count)} for message in batched]
 
 
@@ -99,7 +105,7 @@ def extract(
     """
     prompt = extraction_prompt(messages, [neighbor["fact"] for neighbor in neighbors], instructions=config.instructions)
     options: dict[str, Any] = {"method": config.method} if config.method else {}
-    structured = model.with_structured_output(Extraction, include_raw=True, **options)
+    structured = model.with_structured_output(answer_schema(config.max_facts), include_raw=True, **options)
     asked: list[AnyMessage] = prompt
     usage = Usage()
     for _ in range(2):
@@ -137,10 +143,13 @@ def _ask(structured: Runnable[Any, Any], prompt: Sequence[AnyMessage]) -> Flow[_
     raw: AIMessage = answer["raw"]
     if raw.response_metadata.get("finish_reason") == "length":
         return _Answer(None, raw, "it was cut off; answer with fewer and shorter facts", "cut off")
-    if isinstance(answer["parsed"], Extraction):
-        return _Answer(answer["parsed"], raw)
+    parsed = answer["parsed"]
+    if isinstance(parsed, Extraction):
+        return _Answer(Extraction(facts=parsed.facts, entities=parsed.entities), raw)
     error = answer["parsing_error"]
-    return _Answer(None, raw, _short(error) if error else "no answer in the schema", type(error).__name__)
+    if error is None:
+        return _Answer(None, raw, "it holds nothing in the schema", "nothing in the schema")
+    return _Answer(None, raw, _short(error), type(error).__name__)
 
 
 def _short(error: BaseException) -> str:

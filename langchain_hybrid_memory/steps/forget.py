@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import count as count_from
 from typing import Any, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -11,8 +13,9 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, 
 from langchain_hybrid_memory._flow import Call, Flow, batch
 from langchain_hybrid_memory.memories import Receipt, StoredFact, StoredMessage
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.index import INDEX_FIELDS
-from langchain_hybrid_memory.steps.settle import WHITE_SPACE, Facts, revive
+from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
+from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
+from langchain_hybrid_memory.steps.settle import WHITE_SPACE, Facts, is_quoted, revive
 
 PAGE = 500
 BLANK = "[forgotten]"
@@ -22,35 +25,32 @@ BLANK = "[forgotten]"
 def forget_fact(scope: Scope, store: BaseStore, fact_id: str) -> Flow[Receipt]:
     """Forget one fact: the fact itself, the words it was drawn from, and the summary that may repeat them.
 
-    What the fact had ended is current again. With the quoted words gone from the message, the fact cannot be drawn
-    from it a second time.
+    What the fact had ended is current again. With the quoted words gone from the message, from the context of the
+    message after it and from the quotes of other facts, the fact cannot be drawn a second time.
     """
     namespace = scope.namespace("facts")
-    item, ended = yield from batch(
-        store, [GetOp(namespace, fact_id), SearchOp(namespace, filter={"superseded_by": fact_id}, limit=PAGE)]
-    )
+    (item,) = yield from batch(store, [GetOp(namespace, fact_id)])
     if not isinstance(item, Item) or not scope.owns(item.namespace):
         return Receipt(removed={})
     fact = cast("StoredFact", item.value)
-    before = {found.key: cast("StoredFact", found.value) for found in cast("list[SearchItem]", ended)}
-    places = [(scope.thread_messages(fact["thread"]), message_id) for message_id in fact["message_ids"]]
-    messages = yield from batch(store, [GetOp(place, key) for place, key in places])
-    blanked = [
-        _blanked(scope, cast("StoredMessage", found.value), fact["quote"])
-        for found in messages
-        if isinstance(found, Item)
-    ]
-    yield from batch(
+    filters = ({"superseded_by": fact_id}, {"episode": fact["episode"]})
+    found = yield from batch(store, [SearchOp(namespace, filter=wanted, limit=PAGE) for wanted in filters])
+    related = {hit.key: cast("StoredFact", hit.value) for hits in found for hit in cast("list[SearchItem]", hits)}
+    thread = yield from _items(scope.thread_messages(fact["thread"]), store)
+    facts = _facts_without(related, fact_id, fact)
+    messages = list(_messages_without([cast("StoredMessage", said.value) for said in thread], fact))
+    yield from write(
         store,
         [
             PutOp(namespace, fact_id, None),
             PutOp(scope.namespace("summaries"), fact["thread"], None),
-            *_revived(scope, revive(before, [fact_id])),
-            *blanked,
+            *(PutOp(namespace, key, dict(other), index=INDEX_FIELDS) for key, other in facts.items()),
+            *(_message_op(scope, message) for message in messages),
         ],
     )
+    quotes = sum(message["id"] in fact["message_ids"] for message in messages)
     remaining = f"the checkpoints of thread {fact['thread']!r}, whose messages are yours to edit"
-    return Receipt(removed={"facts": 1, "quotes": len(blanked)}, remaining=(remaining,))
+    return Receipt(removed={"facts": 1, "quotes": quotes}, remaining=(remaining,))
 
 
 def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpointSaver[Any] | None) -> Flow[Receipt]:
@@ -59,10 +59,10 @@ def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpoi
     Checkpoints go first and the list of threads last, so that doing it again finishes what was interrupted.
     """
     removed: Counter[str] = Counter()
-    threads = yield from _keys(scope.namespace("threads"), store)
-    for _, thread in threads:
+    threads = yield from _items(scope.namespace("threads"), store)
+    for thread in threads:
         if checkpointer is not None:
-            yield from _delete_thread(checkpointer, thread)
+            yield from _delete_thread(checkpointer, thread.key)
             removed["checkpointed threads"] += 1
     for kind in ("messages", "facts", "entities", "summaries"):
         removed[kind] += yield from _clear(scope.namespace(kind), store)
@@ -79,37 +79,81 @@ def _delete_thread(checkpointer: BaseCheckpointSaver[Any], thread: str) -> Call[
 
 
 def _clear(namespace: tuple[str, ...], store: BaseStore) -> Flow[int]:
-    keys = yield from _keys(namespace, store)
-    yield from batch(store, [PutOp(place, key, None) for place, key in keys])
-    return len(keys)
+    items = yield from _items(namespace, store)
+    yield from batch(store, [PutOp(item.namespace, item.key, None) for item in items])
+    return len(items)
 
 
-def _keys(namespace: tuple[str, ...], store: BaseStore) -> Flow[list[tuple[tuple[str, ...], str]]]:
-    keys: dict[tuple[tuple[str, ...], str], None] = {}
-    while True:
-        (found,) = yield from batch(store, [SearchOp(namespace, limit=PAGE, offset=len(keys))])
+def _items(namespace: tuple[str, ...], store: BaseStore) -> Flow[list[SearchItem]]:
+    """Everything under a namespace, page by page."""
+    items: dict[tuple[tuple[str, ...], str], SearchItem] = {}
+    for offset in count_from(0, PAGE):
+        (found,) = yield from batch(store, [SearchOp(namespace, limit=PAGE, offset=offset)])
         page = cast("list[SearchItem]", found)
-        keys |= {(tuple(item.namespace), item.key): None for item in page if _is_under(item, namespace)}
+        items |= {(tuple(item.namespace), item.key): item for item in page if _is_under(item, namespace)}
         if len(page) < PAGE:
-            return list(keys)
+            break
+    return list(items.values())
 
 
 def _is_under(item: Item, namespace: tuple[str, ...]) -> bool:
     return tuple(item.namespace[: len(namespace)]) == namespace
 
 
-def _blanked(scope: Scope, message: StoredMessage, quote: str) -> Op:
-    text = _without(message["text"], quote)
-    value = {**message, "text": text, "is_indexed": True}
-    return PutOp(scope.thread_messages(message["thread"]), message["id"], value, index=INDEX_FIELDS)
+def _facts_without(related: Facts, fact_id: str, fact: StoredFact) -> Facts:
+    """The related facts that change: those the fact had ended, and those that quote the same words."""
+    revived = revive(related, {fact_id: fact})
+    without = {key: _unquoted(other, fact) for key, other in revived.items()}
+    return {key: other for key, other in without.items() if other != related[key]}
+
+
+def _unquoted(other: StoredFact, fact: StoredFact) -> StoredFact:
+    if not set(other["message_ids"]) & set(fact["message_ids"]):
+        return other
+    is_part = is_quoted(other["quote"], fact["quote"])
+    return {**other, "quote": BLANK if is_part else _without(other["quote"], fact["quote"])}
+
+
+def _messages_without(thread: Iterable[StoredMessage], fact: StoredFact) -> Iterator[StoredMessage]:
+    """The messages of a thread that change: those the fact rests on, and those that have one of them as context."""
+    messages = list(thread)
+    texts = {
+        message["id"]: _without(message["text"], fact["quote"])
+        for message in messages
+        if message["id"] in fact["message_ids"]
+    }
+    contexts = {
+        message["text"][-CONTEXT_CHARACTERS:]: texts[message["id"]][-CONTEXT_CHARACTERS:]
+        for message in messages
+        if message["id"] in texts
+    }
+    for message in messages:
+        text, context = message["text"], message["context"]
+        changed: StoredMessage = {
+            **message,
+            "text": texts.get(message["id"], text),
+            "context": contexts.get(context, context),
+        }
+        if changed != message:
+            yield changed
+
+
+def _message_op(scope: Scope, message: StoredMessage) -> Op:
+    place = scope.thread_messages(message["thread"])
+    return PutOp(place, message["id"], dict(message), index=INDEX_FIELDS if message["is_indexed"] else False)
 
 
 def _without(text: str, quote: str) -> str:
-    """Replace a quote by a blank, matched as grounding matches it: white space and case apart."""
-    flat, wanted = WHITE_SPACE.sub(" ", text), WHITE_SPACE.sub(" ", quote).strip()
-    start = flat.casefold().find(wanted.casefold())
-    return flat if start < 0 else flat[:start] + BLANK + flat[start + len(wanted) :]
-
-
-def _revived(scope: Scope, facts: Facts) -> list[Op]:
-    return [PutOp(scope.namespace("facts"), key, dict(fact), index=INDEX_FIELDS) for key, fact in facts.items()]
+    """Replace a quote wherever it stands by a blank, matched as grounding matches it: white space and case apart."""
+    if not is_quoted(quote, text):
+        return text
+    flat, wanted = WHITE_SPACE.sub(" ", text), WHITE_SPACE.sub(" ", quote).strip().casefold()
+    # folding may lengthen a character (ß becomes ss): where in `flat` each folded one comes from
+    origins = [index for index, character in enumerate(flat) for _ in character.casefold()] + [len(flat)]
+    kept: list[str] = []
+    position = 0
+    for piece in flat.casefold().split(wanted):
+        is_torn = position > 0 and origins[position - 1] == origins[position]  # half a character matched: it goes too
+        kept.append(flat[origins[position] + is_torn : origins[position + len(piece)]])
+        position += len(piece) + len(wanted)
+    return BLANK.join(kept)

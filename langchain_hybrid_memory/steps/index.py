@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from langgraph.store.base import BaseStore, Op, PutOp
 
@@ -39,9 +40,31 @@ def index(scope: Scope, store: BaseStore, queue: Sequence[Episode], *, is_last_s
             for key, entry in episode["entries"].items():
                 rest = None if is_last_step else {**entry, "is_indexed": True}
                 ops.append(PutOp(scope.pending, key, rest, index=False))
-        yield from batch(store, ops)
+        yield from write(store, ops)
         embedded += len(fresh)
     return embedded
+
+
+def write(store: BaseStore, ops: Iterable[Op]) -> Flow[None]:
+    """Run writes in one batch, or in as few as have each embedded text once: InMemoryStore refuses it twice in one.
+
+    What is not embedded goes last, so a queue entry is only ever marked or removed after what it stands for.
+    """
+    rounds: list[list[Op]] = [[]]
+    seen: Counter[str] = Counter()
+    rest: list[Op] = []
+    for op in ops:
+        if not isinstance(op, PutOp) or op.value is None or op.index is False:
+            rest.append(op)
+            continue
+        text = str(op.value["text"])
+        if seen[text] == len(rounds):
+            rounds.append([])
+        rounds[seen[text]].append(op)
+        seen[text] += 1
+    rounds[-1] = [*rounds[-1], *rest]
+    for each in rounds:
+        yield from batch(store, each)
 
 
 def index_op(scope: Scope, message: StoredMessage) -> PutOp:

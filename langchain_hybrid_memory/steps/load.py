@@ -51,7 +51,9 @@ def load_messages(scope: Scope, store: BaseStore, episodes: Iterable[Episode]) -
         for message_id in episode["message_ids"]
     }
     found = yield from batch(store, [GetOp(namespace, key) for namespace, key in places])
-    return [cast("StoredMessage", item.value) for item in found if isinstance(item, Item)]
+    return [
+        cast("StoredMessage", item.value) for item in found if isinstance(item, Item) and scope.owns(item.namespace)
+    ]
 
 
 def ready(
@@ -88,11 +90,11 @@ def ready(
 
 
 def _episode(entries: dict[str, Pending]) -> Episode:
-    longest = max(entries.values(), key=lambda entry: len(entry["message_ids"]))
+    ordered = sorted(entries.values(), key=lambda entry: (entry["recorded_at"], len(entry["message_ids"])))
     return Episode(
-        thread=longest["thread"],
-        key=longest["episode"],
-        message_ids=longest["message_ids"],
+        thread=ordered[0]["thread"],
+        key=ordered[0]["episode"],
+        message_ids=list(dict.fromkeys(message_id for entry in ordered for message_id in entry["message_ids"])),
         recorded_at=min(entry["recorded_at"] for entry in entries.values()),
         is_complete=any(entry["is_complete"] for entry in entries.values()),
         attempts=max(entry["attempts"] for entry in entries.values()),

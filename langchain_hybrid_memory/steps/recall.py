@@ -50,7 +50,7 @@ def recall(
     searches = search_ops(scope, text, config)
     notes = _notes(state, asked, scope, now=now, redact=redact)
     results = yield from batch(store, [lookup, *searches, *notes])
-    summary = _summary_of_branch(results[0], messages)
+    summary = _summary_of_branch(results[0], scope, messages)
     visible = _visible(messages, summary, buffer, count)
     hits = hits_from(results[1 : 1 + len(searches)], scope, text, config)
     shown = fit_hits([hit for hit in hits if not _is_visible(hit, scope, visible)], config, count)
@@ -112,8 +112,8 @@ def _notes(state: MemoryState, asked: int, scope: Scope, *, now: datetime, redac
     return log(utterances(messages, now=now), fresh, scope, now=now, redact=redact, is_complete=False)
 
 
-def _summary_of_branch(item: Result, messages: Sequence[AnyMessage]) -> ThreadSummary | None:
-    if not isinstance(item, Item):
+def _summary_of_branch(item: Result, scope: Scope, messages: Sequence[AnyMessage]) -> ThreadSummary | None:
+    if not isinstance(item, Item) or not scope.owns(item.namespace):
         return None
     stored = cast("StoredSummary", item.value)
     if stored["through_id"] not in {message.id for message in messages}:

@@ -18,6 +18,12 @@ Facts: TypeAlias = dict[str, StoredFact]
 USER = "user"
 WORD = re.compile(r"\w+")
 WHITE_SPACE = re.compile(r"\s+")
+CLAUSE_END = re.compile(r"[.,;:!?\n\u3002\uff0c\uff01\uff1f\u061f]|$")
+SENTENCE = re.compile(
+    r"[^.!?\n\u3002\uff01\uff1f\u061f]*\w[^.!?\n\u3002\uff01\uff1f\u061f]*([.!?\u3002\uff01\uff1f\u061f]?)"
+)
+QUESTION_MARKS = frozenset("?\uff1f\u061f")
+"""Western, East Asian and Arabic."""
 SPELLINGS_OF_USER = frozenset({"user", "the user", "i", "me", "myself"})
 
 
@@ -73,8 +79,8 @@ def ground(
             rejected["too many"] += 1
         elif source is None:
             rejected["quote not found"] += 1
-        elif not fact.fact.strip():
-            rejected["empty"] += 1
+        elif (reason := _objection(fact, source, aliases)) is not None:
+            rejected[reason] += 1
         else:
             candidates.append(Candidate(fact, source, _subject(fact.subject, source, aliases)))
     order = {message["id"]: index for index, message in enumerate(messages)}
@@ -117,11 +123,12 @@ def settle(
     return settlement
 
 
-def revive(facts: Mapping[str, StoredFact], gone: Iterable[str]) -> Facts:
-    """The facts as they are once those with the keys `gone` are taken away: what they had ended is current again."""
-    removed = set(gone)
-    left = {key: fact for key, fact in facts.items() if key not in removed}
-    return {key: _current(fact) if fact["superseded_by"] in removed else fact for key, fact in left.items()}
+def revive(facts: Mapping[str, StoredFact], gone: Mapping[str, StoredFact]) -> Facts:
+    """The facts as they are once those of `gone` are taken away.
+
+    What they had ended is current again or, where they had been ended themselves, ended by what ended them.
+    """
+    return {key: _released(fact, gone) for key, fact in facts.items() if key not in gone}
 
 
 def fold(text: str) -> str:
@@ -133,6 +140,33 @@ def is_quoted(quote: str, text: str) -> bool:
     """Whether a quote occurs in a text, white space and case apart; an empty one never does."""
     wanted = WHITE_SPACE.sub(" ", quote).strip().casefold()
     return bool(wanted) and wanted in WHITE_SPACE.sub(" ", text).casefold()
+
+
+def is_only_asking(text: str) -> bool:
+    """Whether every sentence of a text is a question."""
+    ends = SENTENCE.findall(text)
+    return bool(ends) and all(end in QUESTION_MARKS for end in ends)
+
+
+def _is_asked(quote: str, text: str) -> bool:
+    """Whether the clause that a quote ends in is a question."""
+    flat, wanted = WHITE_SPACE.sub(" ", text).casefold(), WHITE_SPACE.sub(" ", quote).strip().casefold()
+    if wanted[-1] in QUESTION_MARKS:
+        return True
+    rest = flat[flat.index(wanted) + len(wanted) :]
+    end = CLAUSE_END.search(rest)
+    return wanted[-1].isalnum() and end is not None and end.group() in QUESTION_MARKS
+
+
+def _objection(fact: ExtractedFact, source: StoredMessage, aliases: Mapping[str, str]) -> str | None:
+    """Why a grounded fact is not worth keeping, if it is not."""
+    if not fact.fact.strip():
+        return "empty"
+    if _is_asked(fact.quote, source["text"]):
+        return "a question"
+    if source["role"] != "user" and _subject(fact.subject, source, aliases) == USER:
+        return "about the user by another"
+    return None
 
 
 def _source(fact: ExtractedFact, messages: Sequence[StoredMessage]) -> StoredMessage | None:
@@ -150,18 +184,32 @@ def _subject(subject: str, message: StoredMessage, aliases: Mapping[str, str]) -
 
 def _twin(candidate: Candidate, table: Facts, numbered: Sequence[str]) -> str | None:
     """The current fact that already makes this claim, if there is one."""
-    confirmed = {numbered[number - 1] for number in candidate.fact.confirms if 0 < number <= len(numbered)}
-    words = set(fold(candidate.fact.value).split())
+    confirmed = _cited(candidate.fact.confirms, numbered)
+    denied = _cited(candidate.fact.supersedes, numbered)
     for key, fact in table.items():
         if fact["superseded_by"] is not None or fact["subject"] != candidate.subject:
             continue
-        is_same_claim = (fact["subject"], fact["attribute"], fold(fact["value"])) == candidate.claim
-        is_cited = key in confirmed and fact["attribute"] == candidate.fact.attribute
-        if is_same_claim or fold(fact["text"]) == fold(candidate.fact.fact):
+        if fold(fact["text"]) == fold(candidate.fact.fact):
             return key
-        if is_cited and words & set(fold(fact["value"]).split()):
+        if key not in denied and _is_same_claim(candidate, fact, is_cited=key in confirmed):
             return key
     return None
+
+
+def _is_same_claim(candidate: Candidate, fact: StoredFact, *, is_cited: bool) -> bool:
+    """Whether property and value are the same; for a fact the model itself cites, a shared word of the value will do.
+
+    A value without words claims nothing, so it equals no other.
+    """
+    subject, attribute, value = candidate.claim
+    if (subject, attribute) != (fact["subject"], fact["attribute"]):
+        return False
+    known = fold(fact["value"])
+    return bool(value) and (value == known or (is_cited and bool(set(value.split()) & set(known.split()))))
+
+
+def _cited(numbers: Iterable[int], numbered: Sequence[str]) -> set[str]:
+    return {numbered[number - 1] for number in numbers if 0 < number <= len(numbered)}
 
 
 def _confirm(fact: StoredFact, candidate: Candidate) -> StoredFact:
@@ -174,34 +222,58 @@ def _confirm(fact: StoredFact, candidate: Candidate) -> StoredFact:
 
 
 def _supersede(key: str, candidate: Candidate, table: Facts, numbered: Sequence[str]) -> list[str]:
-    """End what the fact under `key` makes untrue, or end that fact where something said later already stands."""
+    """End what the fact under `key` makes untrue, and end that fact where something said later already stands."""
     new = table[key]
-    cited = {numbered[number - 1] for number in candidate.fact.supersedes if 0 < number <= len(numbered)}
+    cited = _cited(candidate.fact.supersedes, numbered)
     ended: list[str] = []
-    for other, old in list(table.items()):
-        if other == key or old["superseded_by"] is not None or new["superseded_by"] is not None:
+    for other, old in table.items():
+        is_untrue = _is_same_property(new, old) or (other in cited and old["subject"] == new["subject"])
+        if other == key or not is_untrue or not _may_end(new, old, table):
             continue
-        is_about_same = old["subject"] == new["subject"]
-        is_same_property = is_about_same and old["attribute"] == new["attribute"] and new["attribute"] in SINGLE_VALUED
-        if not is_same_property and not (other in cited and is_about_same):
-            continue
-        if TRUST_ORDER[new["trust"]] < TRUST_ORDER[old["trust"]]:
-            continue
-        if old["confirmed_at"] <= new["confirmed_at"]:
-            table[other] = _ended(old, by=key, at=new["valid_at"])
+        if old["superseded_by"] is None:
             ended.append(other)
-        elif is_same_property:
-            table[key] = new = _ended(new, by=other, at=old["valid_at"])
-            ended.append(key)
+        table[other] = _ended(old, by=key, at=new["valid_at"])
+    later = [other for other, old in table.items() if other != key and _follows(old, new)]
+    if later:
+        first = min(later, key=lambda other: table[other]["confirmed_at"])
+        table[key] = _ended(new, by=first, at=table[first]["valid_at"])
+        ended.append(key)
     return ended
+
+
+def _is_same_property(one: StoredFact, other: StoredFact) -> bool:
+    """Whether two facts tell the same property of one subject, of which there is one value at a time."""
+    return (one["subject"], one["attribute"]) == (other["subject"], other["attribute"]) and (
+        one["attribute"] in SINGLE_VALUED
+    )
+
+
+def _may_end(new: StoredFact, old: StoredFact, table: Facts) -> bool:
+    """Whether a fact ends an older one: a current one, or one whose end was only told later and lies after it."""
+    if TRUST_ORDER[new["trust"]] < TRUST_ORDER[old["trust"]] or old["confirmed_at"] > new["confirmed_at"]:
+        return False
+    ender = table.get(old["superseded_by"] or "")
+    if old["superseded_by"] is None or ender is None:
+        return old["superseded_by"] is None
+    is_between = _is_same_property(ender, new) and ender["confirmed_at"] > new["confirmed_at"]
+    return is_between and (old["invalid_at"] or "") > new["valid_at"]
+
+
+def _follows(old: StoredFact, new: StoredFact) -> bool:
+    """Whether a known fact was said after a new one, about the same property, by somebody as trustworthy."""
+    is_later = old["confirmed_at"] > new["confirmed_at"]
+    return is_later and _is_same_property(old, new) and TRUST_ORDER[old["trust"]] >= TRUST_ORDER[new["trust"]]
 
 
 def _ended(fact: StoredFact, *, by: str, at: str) -> StoredFact:
     return {**fact, "superseded_by": by, "invalid_at": max(at, fact["valid_at"])}
 
 
-def _current(fact: StoredFact) -> StoredFact:
-    return {**fact, "superseded_by": None, "invalid_at": None}
+def _released(fact: StoredFact, gone: Mapping[str, StoredFact]) -> StoredFact:
+    last = fact
+    while (ender := gone.get(last["superseded_by"] or "")) is not None:
+        last = ender
+    return {**fact, "superseded_by": last["superseded_by"], "invalid_at": last["invalid_at"]}
 
 
 def _stored(candidate: Candidate, names: Sequence[str], now: datetime) -> StoredFact:
@@ -234,5 +306,5 @@ def _since(stated: str | None, said_at: str) -> str:
     """The instant a fact holds from: as stated, if that is a date, else when it was said."""
     try:
         return to_iso(from_iso(stated)) if stated else said_at
-    except ValueError:
+    except (ValueError, OverflowError):
         return said_at

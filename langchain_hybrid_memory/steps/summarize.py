@@ -36,7 +36,8 @@ def summarize(
         ExtractionError: If the model answers with nothing; the summary so far stays.
     """
     (item,) = yield from batch(store, [GetOp(scope.namespace("summaries"), scope.thread_id)])
-    digest = cast("StoredSummary", item.value) if isinstance(item, Item) else NOTHING
+    is_known = isinstance(item, Item) and scope.owns(item.namespace)
+    digest = cast("StoredSummary", cast("Item", item).value) if is_known else NOTHING
     behind = yield from _behind(scope, store, digest["through_position"])
     leaving = choose_leaving(behind, config=config, count=count)
     usage = Usage()
@@ -65,19 +66,32 @@ def choose_leaving(
 def _portions(
     messages: Sequence[StoredMessage], *, tokens: int, count: TokenCounter
 ) -> Generator[list[StoredMessage], None, None]:
-    """Split messages into portions of at most `tokens`; a message too long for one is cut."""
+    """Split messages into portions of at most `tokens`, between turns where a turn fits one."""
     portion: list[StoredMessage] = []
     room = tokens
-    for message in messages:
-        text = cut_text(message["text"], tokens=tokens, count=count)
-        price = count(text)
+    for unit in _units(messages, tokens=tokens, count=count):
+        price = sum(count(message["text"]) for message in unit)
         if portion and price > room:
             yield portion
             portion, room = [], tokens
-        portion.append({**message, "text": text})
+        portion += unit
         room -= price
     if portion:
         yield portion
+
+
+def _units(messages: Sequence[StoredMessage], *, tokens: int, count: TokenCounter) -> list[list[StoredMessage]]:
+    """The turns; one too long for a portion as single messages, and a message too long for one cut."""
+    turns: list[list[StoredMessage]] = []
+    for message in messages:
+        if message["role"] == "user" or not turns:
+            turns.append([])
+        turns[-1].append({**message, "text": cut_text(message["text"], tokens=tokens, count=count)})
+    units: list[list[StoredMessage]] = []
+    for turn in turns:
+        is_too_long = sum(count(message["text"]) for message in turn) > tokens
+        units += [[message] for message in turn] if is_too_long else [turn]
+    return units
 
 
 def _folded(

@@ -20,7 +20,7 @@ BUSY_SECONDS: Final = 10.0
 
 # `secure_delete`: what is deleted is overwritten. `synchronous=FULL`: what was acknowledged survives a power cut; one
 # fsync a batch, because a batch is one transaction.
-PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY", "cache_size=-16000")
+PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY", "cache_size=-8000")
 
 SCHEMA: Final = """
 CREATE TABLE item (
@@ -42,8 +42,8 @@ CREATE TABLE vector (
     digest BLOB NOT NULL,               -- of that text: an unchanged text is not embedded again
     embedding BLOB NOT NULL             -- float32
 );
-CREATE INDEX vector_item ON vector (item);
-CREATE TABLE pending (                  -- what Chroma has not confirmed yet, oldest first
+CREATE INDEX vector_item ON vector (item, record);
+CREATE TABLE pending (                  -- what Chroma has not been told yet, oldest first
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     record TEXT NOT NULL UNIQUE,
     document TEXT                       -- NULL: delete the record

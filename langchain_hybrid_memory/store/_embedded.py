@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_hybrid_memory.errors import StorageError
 from langchain_hybrid_memory.store._catalog import Catalog
 from langchain_hybrid_memory.store._failures import storage_errors
 from langchain_hybrid_memory.store._items import microseconds
 from langchain_hybrid_memory.store._namespaces import list_namespaces
-from langchain_hybrid_memory.store._notes import confirmed_records, items_of, note_disagreements, notes
+from langchain_hybrid_memory.store._notes import (
+    confirmed_records,
+    count_notes,
+    items_of,
+    note_disagreements,
+    noted_items,
+    notes,
+)
 from langchain_hybrid_memory.store._owner import Ownership
 from langchain_hybrid_memory.store._plan import Get, Plan, Read, Search
 from langchain_hybrid_memory.store._search import Searcher, look_up
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
 
     from langgraph.store.base import Result, SearchItem
 
+LAG: Final = 64  # notes that may wait: telling Chroma costs 8 ms whatever the number, and 1 to 5 ms for each vector
+
 
 class Outcome(NamedTuple):
     """What became of a batch: its results, or the texts that must be embedded before it can run."""
@@ -37,8 +46,8 @@ class Outcome(NamedTuple):
 class EmbeddedBackend:
     """One directory: a catalog that is the truth, and Chroma that follows it.
 
-    A write commits to the catalog first, together with a note of what Chroma has to do; then Chroma is told; then the
-    note is removed. Whatever is left over from a crash is told again at the next opening, search or write.
+    A write commits to the catalog, together with a note of what Chroma has to do. Chroma is told once enough notes have
+    gathered, and at every opening; then the notes are removed. Searches look at noted vectors themselves.
     """
 
     def __init__(self, path: Path) -> None:
@@ -109,7 +118,8 @@ class EmbeddedBackend:
             check_size(connection, list(vectors.values()))
             now = microseconds(datetime.now(UTC))
             noted = sum(write(connection, put, vectors=vectors, at=self._catalog.tick(now)) for put in plan.puts)
-        if noted:
+            behind = count_notes(connection) if noted else 0
+        if behind > LAG:
             self._follow()
         return []
 
@@ -136,16 +146,20 @@ class EmbeddedBackend:
             self._follow()
 
     def _nearest(self, embedding: bytes, *, prefix: bytes, items: list[int] | None, count: int) -> list[int]:
-        """Ids of the items nearest to a query, from Chroma.
+        """The items nearest to a query as far as Chroma knows, and all it does not know yet.
 
         Chroma refuses ids it does not hold, so they are read while nobody else can change it.
         """
-        with self._turn:
-            self._follow()
-            with self._catalog.reading() as connection:
-                among = confirmed_records(connection, prefix, items)
-                records = self._vectors.nearest(embedding, count=count, among=among)
-                return items_of(connection, records)
+        with self._turn, self._catalog.reading() as connection:
+            noted = noted_items(connection, prefix, items)
+            among = confirmed_records(connection, prefix, items)
+            asked = count + count_notes(connection)
+            while True:
+                records = self._vectors.nearest(embedding, count=asked, among=among)
+                found = items_of(connection, records)
+                if len(found) >= count or len(records) < asked:
+                    return [*found, *noted]
+                asked *= 4  # several records belong to one item
 
     def close(self) -> None:
         """Wait for what is under way, then let go of every file."""

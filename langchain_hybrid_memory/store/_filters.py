@@ -143,8 +143,9 @@ def _translate(name: str, symbol: str, operand: Any) -> tuple[str, tuple[Any, ..
     kinds = _sql_kinds(operand)
     if kinds is None:
         return None
-    sql = f"(json_type(item.value, ?) IN {kinds} AND json_extract(item.value, ?) {IN_SQL[symbol]} ?)"
-    return sql, (path, path, operand)
+    # the comparison comes first: the type is looked at only where it holds
+    sql = f"(json_extract(item.value, ?) {IN_SQL[symbol]} ? AND json_type(item.value, ?) IN {kinds})"
+    return sql, (path, operand, path)
 
 
 def _sql_kinds(operand: Any) -> str | None:

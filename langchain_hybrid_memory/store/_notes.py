@@ -87,6 +87,22 @@ def confirmed_records(connection: sqlite3.Connection, prefix: bytes, items: Sequ
     return [row[0] for row in connection.execute(CONFIRMED_BELOW, namespace_range(prefix))]
 
 
+def count_notes(connection: sqlite3.Connection) -> int:
+    """How many records Chroma has not been told about."""
+    count: int = connection.execute("SELECT count(*) FROM pending").fetchone()[0]
+    return count
+
+
+def noted_items(connection: sqlite3.Connection, prefix: bytes, items: Sequence[int] | None) -> list[int]:
+    """The items below a prefix, or among some, with a vector that Chroma has not been told."""
+    sql = (
+        "SELECT DISTINCT item.id FROM pending JOIN vector ON vector.record = pending.record "
+        "JOIN item ON item.id = vector.item WHERE namespace >= ? AND namespace < ?"
+    )
+    noted = [row[0] for row in connection.execute(sql, namespace_range(prefix))]
+    return noted if items is None else list(set(noted).intersection(items))
+
+
 def items_of(connection: sqlite3.Connection, records: Sequence[str]) -> list[int]:
     """The items some records belong to, each once, in the order of the records."""
     sql = "SELECT record, item FROM vector WHERE record IN (SELECT value FROM json_each(?))"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import numpy as np
 
 from langchain_hybrid_memory.store._items import HybridItem, Row, Signals, namespace_range
-from langchain_hybrid_memory.store._keywords import coverage, match_any
+from langchain_hybrid_memory.keywords import coverage, match_any
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
 
 if TYPE_CHECKING:
@@ -36,11 +36,18 @@ class Nearest(Protocol):
 
 
 class Ranked(NamedTuple):
-    """A found item, its score and why."""
+    """A found item, its score and why; all `None` for one that cannot be scored."""
 
     item: int
-    score: float | None
-    signals: Signals | None
+    score: float | None = None
+    cosine: float | None = None
+    keyword: float | None = None
+
+    def hit(self, row: Row) -> HybridItem:
+        """The item with what the search knows about it."""
+        if self.cosine is None or self.keyword is None:
+            return HybridItem(row.item())
+        return HybridItem(row.item(), score=self.score, signals=Signals(cosine=self.cosine, keyword=self.keyword))
 
 
 class Searcher(NamedTuple):
@@ -58,34 +65,36 @@ class Searcher(NamedTuple):
         """One page, best first and then what cannot be scored; without a query the newest first."""
         if embedding is None:
             found = newest(self.connection, op.prefix, op.condition, limit=op.limit, offset=op.offset)
-            return self._fetch([Ranked(item, None, None) for item in found])
+            return self._fetch([Ranked(item) for item in found])
         ranked = self._rank(op, embedding)
         page = ranked[op.offset : op.offset + op.limit]
         if len(page) < op.limit:
-            seen = {hit.item for hit in ranked}
+            seen = {found.item for found in ranked}
             others = (item for item in newest(self.connection, op.prefix, op.condition) if item not in seen)
             skip = max(op.offset - len(ranked), 0)
-            page += [Ranked(item, None, None) for item in islice(others, skip, skip + op.limit - len(page))]
+            page += [Ranked(item) for item in islice(others, skip, skip + op.limit - len(page))]
         return self._fetch(page)
 
     def _rank(self, op: Search, embedding: bytes) -> list[Ranked]:
         """Score every item of a small scope; of a large one the nearest and the best keyword matches."""
-        items = self._scope(op)
-        if items is not None and len(items) <= EXACT_ITEMS:
-            words = self._matching(op, items, UNLIMITED)
-            return self._scored(op, self._cosines(embedding, items), words)
         pool = max(POOL, op.offset + op.limit)
+        few = max(EXACT_ITEMS, pool)
+        items = self._scope(op, few)
+        if items is not None and len(items) <= few:
+            words = self._matching(op, items, UNLIMITED)
+            return _scored(op, items, self._cosines(embedding, items), words)
         words = self._matching(op, items, pool)
         near = self.nearest(embedding, prefix=op.prefix, items=items, count=pool)
         cosines = self._cosines(embedding, {*near, *words})
-        return self._scored(op, cosines, words | self._words(cosines.keys() - words.keys()))
+        words |= self._words(cosines.keys() - words.keys())
+        return _scored(op, self._newest_first(cosines.keys() | words.keys()), cosines, words)
 
-    def _scope(self, op: Search) -> list[int] | None:
-        """The items a search may find, or `None` for a large namespace without a filter."""
+    def _scope(self, op: Search, few: int) -> list[int] | None:
+        """The items a search may find, newest first, or `None` for more than a few without a filter."""
         if op.condition is None:
             some = "SELECT count(*) FROM (SELECT 1 FROM item WHERE namespace >= ? AND namespace < ? LIMIT ?)"
-            count = self.connection.execute(some, (*namespace_range(op.prefix), EXACT_ITEMS + 1)).fetchone()[0]
-            if count > EXACT_ITEMS:
+            count = self.connection.execute(some, (*namespace_range(op.prefix), few + 1)).fetchone()[0]
+            if count > few:
                 return None
         return list(newest(self.connection, op.prefix, op.condition))
 
@@ -116,27 +125,32 @@ class Searcher(NamedTuple):
         query = np.frombuffer(embedding, dtype=np.float32).astype(np.float64)
         matrix = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32).reshape(len(rows), -1)
         norms = np.linalg.norm(matrix, axis=1).astype(np.float64) * np.linalg.norm(query)
-        products = matrix.astype(np.float64) @ query
+        products = np.einsum("ij,j->i", matrix, query)  # one row never depends on the others, as it may with BLAS
         cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
         best: dict[int, float] = {}
         for (item, _), cosine in zip(rows, cosines.clip(0.0, 1.0).round(6).tolist(), strict=True):
             best[item] = max(cosine, best.get(item, 0.0))
         return best
 
-    def _scored(self, op: Search, cosines: Mapping[int, float], words: Mapping[int, str]) -> list[Ranked]:
-        ids = json.dumps(list(cosines.keys() | words.keys()))
+    def _newest_first(self, items: Collection[int]) -> list[int]:
         sql = "SELECT id FROM item WHERE id IN (SELECT value FROM json_each(?)) ORDER BY updated_at DESC"
-        ranked: list[Ranked] = []
-        for (item,) in self.connection.execute(sql, (ids,)):
-            shared = coverage(op.weights, frozenset(words[item].split())) if item in words else 0.0
-            signals = Signals(cosine=cosines.get(item, 0.0), keyword=shared)
-            score = (1 - op.keyword_share) * signals.cosine + op.keyword_share * signals.keyword
-            ranked.append(Ranked(item, round(score, 6), signals))
-        return sorted(ranked, key=lambda hit: -(hit.score or 0.0))
+        return [row[0] for row in self.connection.execute(sql, (json.dumps(list(items)),))]
 
     def _fetch(self, page: list[Ranked]) -> list[HybridItem]:
-        rows = {row.id: row for row in fetch(self.connection, [hit.item for hit in page])}
-        return [HybridItem(rows[hit.item].item(), score=hit.score, signals=hit.signals) for hit in page]
+        rows = {row.id: row for row in fetch(self.connection, [found.item for found in page])}
+        return [found.hit(rows[found.item]) for found in page]
+
+
+def _scored(op: Search, items: Iterable[int], cosines: Mapping[int, float], words: Mapping[int, str]) -> list[Ranked]:
+    """Score the items that have a vector or a word of the query; best first, ties in the order of `items`."""
+    ranked: list[Ranked] = []
+    for item in items:
+        if item in cosines or item in words:
+            cosine = cosines.get(item, 0.0)
+            keyword = coverage(op.weights, frozenset(words[item].split())) if item in words else 0.0
+            score = (1 - op.keyword_share) * cosine + op.keyword_share * keyword
+            ranked.append(Ranked(item, round(score, 6), cosine, keyword))
+    return sorted(ranked, key=lambda found: -(found.score or 0.0))
 
 
 def look_up(connection: sqlite3.Connection, target: Get) -> Item | None:

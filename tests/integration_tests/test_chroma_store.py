@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langgraph.store.base import PutOp
 
 from langchain_hybrid_memory.errors import StoreInUseError
-from langchain_hybrid_memory.store import ChromaStore, _search
+from langchain_hybrid_memory.store import ChromaStore, _embedded, _search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,39 @@ def test_second_process_is_refused_within_a_second_and_served_once_the_first_is_
     assert time.monotonic() - began < 1
     kill(writer)
     ChromaStore.open(tmp_path, index=INDEX).close()
+
+
+def test_threads_write_delete_and_search_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_search, "EXACT_ITEMS", 0)
+    monkeypatch.setattr(_search, "POOL", 5)
+    monkeypatch.setattr(_embedded, "LAG", 3)
+    with ChromaStore.open(tmp_path, index=INDEX) as store:
+
+        def work(worker: int) -> None:
+            for number in range(30):
+                store.put((*HOME, str(worker % 2)), f"{worker} {number}", {"text": f"fact {worker} {number}"})
+                hits = store.search((*HOME, str(number % 2)), query=f"fact {number}", limit=3)
+                assert all(hit.namespace == (*HOME, str(number % 2)) for hit in hits)
+                if number % 3 == 0:
+                    store.delete((*HOME, str(worker % 2)), f"{worker} {number}")
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(work, range(8)))
+        assert len(store.search(HOME, limit=1_000)) == 8 * 20
+    with ChromaStore.open(tmp_path, index=INDEX) as store:
+        assert len(store._backend._vectors) == 8 * 20
+
+
+def test_process_that_never_closes_exits_cleanly(tmp_path: Path) -> None:
+    script = WRITER.replace("10_000", "70")
+    done = subprocess.run(  # noqa: S603 - our own script in our own interpreter
+        [sys.executable, "-W", "error", "-c", script, str(tmp_path), "0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def fill(store: ChromaStore, items: int) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from chromadb.errors import InternalError
 from langgraph.store.base import PutOp
 
 from langchain_hybrid_memory.errors import StorageError
-from langchain_hybrid_memory.store import _search
+from langchain_hybrid_memory.store import _embedded, _search
 from langchain_hybrid_memory.store._vectors import VectorIndex
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ HOME = ("user", "alex")
 @pytest.fixture(autouse=True)
 def _ask_chroma_always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_search, "EXACT_ITEMS", 0)
+
+
+@pytest.fixture
+def _tell_chroma_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_embedded, "LAG", 0)
 
 
 def fail(*_: Any) -> None:
@@ -44,6 +50,7 @@ def pending(path: Path) -> int:
     return count
 
 
+@pytest.mark.usefixtures("_tell_chroma_at_once")
 async def test_write_that_chroma_missed_is_told_again_on_reopening(
     open_store: OpenStore, call: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -59,7 +66,8 @@ async def test_write_that_chroma_missed_is_told_again_on_reopening(
     assert pending(tmp_path) == 0
 
 
-async def test_delete_that_chroma_missed_is_told_again_before_the_next_search(
+@pytest.mark.usefixtures("_tell_chroma_at_once")
+async def test_delete_that_chroma_missed_is_told_again_at_the_next_write(
     store: ChromaStore, call: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await call(store, "batch", [PutOp(HOME, "k", {"text": "apple"}), PutOp(HOME, "z", {"text": "pear"})])
@@ -69,7 +77,8 @@ async def test_delete_that_chroma_missed_is_told_again_before_the_next_search(
             await call(store, "delete", HOME, "k")
         assert await call(store, "get", HOME, "k") is None
     assert [hit.key for hit in await call(store, "search", HOME, query="apple")] == ["z"]
-    assert len(chroma_ids(store)) == 1
+    await call(store, "put", HOME, "more", {"text": "plum"})
+    assert len(chroma_ids(store)) == 2
 
 
 async def test_unindexed_put_leaves_chroma_alone(
@@ -82,14 +91,47 @@ async def test_unindexed_put_leaves_chroma_alone(
     await call(store, "delete", HOME, "k")
 
 
+async def test_vectors_chroma_does_not_know_yet_are_found(store: ChromaStore, call: Door) -> None:
+    await call(store, "batch", [PutOp(HOME, str(n), {"text": f"apple {n}"}) for n in range(100)])
+    known = chroma_ids(store)
+    assert len(known) == 100
+    await call(store, "put", HOME, "new", {"text": "harbor"})
+    await call(store, "put", HOME, "1", {"text": "harbor"})
+    await call(store, "delete", HOME, "2")
+    assert chroma_ids(store) == known
+    hits = await call(store, "search", HOME, query="harbor", limit=200)
+    assert [(hit.key, hit.signals.cosine) for hit in hits[:2]] == [("1", 1.0), ("new", 1.0)]
+    assert len(hits) == 100
+    assert await call(store, "search", ("user", "al"), query="harbor") == []
+    filtered = await call(store, "search", HOME, query="harbor", filter={"text": "apple 7"})
+    assert [hit.key for hit in filtered] == ["7"]
+
+
+async def test_chroma_lags_behind_by_a_bounded_number_of_records(store: ChromaStore, call: Door) -> None:
+    for number in range(70):
+        await call(store, "put", HOME, str(number), {"text": f"apple {number}"})
+    assert len(chroma_ids(store)) >= 70 - _embedded.LAG
+
+
+async def test_item_with_many_vectors_does_not_hide_the_others(store: ChromaStore, call: Door) -> None:
+    parts = [{"t": f"harbor {n}"} for n in range(300)]
+    await call(store, "put", HOME, "many", {"parts": parts}, index=["parts[*].t"])
+    await call(store, "batch", [PutOp(HOME, str(n), {"text": f"boat {n}"}) for n in range(100)])
+    hits = await call(store, "search", HOME, query="harbor", limit=60)
+    assert [hit.score is None for hit in hits] == [False] * 60
+
+
 async def test_records_chroma_lost_or_should_not_have_are_mended_on_opening(open_store: OpenStore, call: Door) -> None:
     store = open_store()
     await call(store, "put", HOME, "k", {"parts": [{"t": "harbor"}, {"t": "apple"}]}, index=["parts[*].t"])
     await call(store, "put", HOME, "z", {"text": "pear"})
+    store.close()
+    store = open_store()
     held = chroma_ids(store)
+    assert len(held) == 3
     collection = store._backend._vectors._collection
     collection.delete(ids=sorted(held)[:2])
-    collection.upsert(ids=["stranger"] * 1, embeddings=[[1.0] * 256], documents=["who?"])
+    collection.upsert(ids=["stranger"], embeddings=np.ones((1, 256), dtype=np.float32), documents=["who?"])
     store.close()
     store = open_store()
     assert chroma_ids(store) == held
@@ -97,6 +139,7 @@ async def test_records_chroma_lost_or_should_not_have_are_mended_on_opening(open
     assert sorted(documents or []) == ["apple", "harbor", "pear"]
 
 
+@pytest.mark.usefixtures("_tell_chroma_at_once")
 async def test_chroma_holds_the_text_and_says_whose_it_is(store: ChromaStore, call: Door) -> None:
     await call(store, "put", HOME, "k", {"text": "apple"})
     held = store._backend._vectors._collection.get()
@@ -104,6 +147,7 @@ async def test_chroma_holds_the_text_and_says_whose_it_is(store: ChromaStore, ca
     assert held["metadatas"] == [{"namespace": '["user", "alex"]', "key": "k", "field": "text"}]
 
 
+@pytest.mark.usefixtures("_tell_chroma_at_once")
 async def test_hostile_texts_reach_chroma(store: ChromaStore, call: Door) -> None:
     texts = ["nul\x00", "\ud800", "😀", "x" * 100_000]
     await call(store, "batch", [PutOp((text, "n"), text, {"text": text}) for text in texts])

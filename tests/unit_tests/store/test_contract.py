@@ -24,7 +24,25 @@ if TYPE_CHECKING:
     from tests.unit_tests.store.conftest import OpenStore
 
 HOME = ("user", "alex")
-HOSTILE = ["a_b", "a%b", "a*b", "a?b", "a[b", "a]b", "a\nb", "a/b", "A", "é", "猫", "😀", "' OR 1=1", '"', "\\", "\x01", "\x02"]
+HOSTILE = [
+    "a_b",
+    "a%b",
+    "a*b",
+    "a?b",
+    "a[b",
+    "a]b",
+    "a\nb",
+    "a/b",
+    "A",
+    "é",
+    "猫",
+    "😀",
+    "' OR 1=1",
+    '"',
+    "\\",
+    "\x01",
+    "\x02",
+]
 
 
 async def test_item_comes_back(store: ChromaStore, call: Door) -> None:
@@ -135,7 +153,9 @@ async def test_ranked_pages_are_disjoint_and_complete(store: ChromaStore, call: 
 async def test_prefix_matches_whole_labels_literally(store: ChromaStore, call: Door, label: str) -> None:
     others = [label + "x", label.swapcase() + "y", "axb", "aXb", "b"]
     await call(store, "batch", [PutOp(("r", other), "k", {"text": "no"}) for other in others])
-    await call(store, "batch", [PutOp(("r", label), "k", {"text": "yes"}), PutOp(("r", label, "sub"), "k", {"text": "yes"})])
+    await call(
+        store, "batch", [PutOp(("r", label), "k", {"text": "yes"}), PutOp(("r", label, "sub"), "k", {"text": "yes"})]
+    )
     for query in (None, "yes"):
         hits = await call(store, "search", ("r", label), query=query)
         assert sorted(hit.namespace for hit in hits) == [("r", label), ("r", label, "sub")]
@@ -143,7 +163,17 @@ async def test_prefix_matches_whole_labels_literally(store: ChromaStore, call: D
 
 
 async def test_namespaces_with_separators_never_collide(store: ChromaStore, call: Door) -> None:
-    namespaces = [("a", "b"), ("a.b",), ("a\x00b",), ("a\x01b",), ("a\x01", "b"), ('a","b',), ("a", "", "b"), ("ab",), ()]
+    namespaces = [
+        ("a", "b"),
+        ("a.b",),
+        ("a\x00b",),
+        ("a\x01b",),
+        ("a\x01", "b"),
+        ('a","b',),
+        ("a", "", "b"),
+        ("ab",),
+        (),
+    ]
     await call(store, "batch", [PutOp(space, "k", {"n": n}) for n, space in enumerate(namespaces)])
     items = await call(store, "batch", [GetOp(space, "k") for space in namespaces])
     assert [(item.namespace, item.value["n"]) for item in items] == [(s, n) for n, s in enumerate(namespaces)]

@@ -51,7 +51,9 @@ def test_label_that_is_no_string_is_refused() -> None:
         encode_namespace(("a", 7))
 
 
-@pytest.mark.parametrize("value", [{"a": [1, {"b": None}]}, {"é": "猫"}, {"s": "\ud800"}, {"n": "a\x00b"}, {"i": 1e999}])
+@pytest.mark.parametrize(
+    "value", [{"a": [1, {"b": None}]}, {"é": "猫"}, {"s": "\ud800"}, {"n": "a\x00b"}, {"i": 1e999}]
+)
 def test_value_survives_writing(value: dict[str, Any]) -> None:
     assert json.loads(dump_value(value)) == value
 

@@ -62,7 +62,9 @@ def test_read_only_directory_is_refused_with_a_remedy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["catalog.sqlite3", "chroma.sqlite3"])
-def test_damaged_file_is_refused_and_opens_again_once_restored(open_store: OpenStore, tmp_path: Path, name: str) -> None:
+def test_damaged_file_is_refused_and_opens_again_once_restored(
+    open_store: OpenStore, tmp_path: Path, name: str
+) -> None:
     store = open_store()
     store.put(HOME, "k", {"text": "apple"})
     store.close()

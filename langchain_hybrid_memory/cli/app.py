@@ -1,0 +1,129 @@
+"""The commands and their options, and one line for every error."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from langchain_hybrid_memory.cli.chat import Setting, chat, create_thread_id
+from langchain_hybrid_memory.cli.chat_models import choose_chat_model
+from langchain_hybrid_memory.cli.formats import read_history
+from langchain_hybrid_memory.cli.importing import import_history, learn
+from langchain_hybrid_memory.cli.loop_thread import INTERRUPTED
+from langchain_hybrid_memory.cli.opening import DEFAULT_EMBEDDING, choose_embedding, current_user, load, open_memory
+from langchain_hybrid_memory.cli.screen import Screen
+from langchain_hybrid_memory.cli.search import hits_table, search
+from langchain_hybrid_memory.errors import HybridMemoryError
+from langchain_hybrid_memory.hybrid_memory import DEFAULT_PATH, HybridMemory
+from langchain_hybrid_memory.memorize import Report
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """End a command with one line and code 1 where the library raises."""
+    try:
+        yield
+    except HybridMemoryError as error:
+        Screen().fail(f"error: {error}")
+        raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Long-term memory for conversations.",
+)
+
+User = Annotated[str, typer.Option(default_factory=current_user, show_default="you", help="Whose memory.")]
+Folder = Annotated[Path, typer.Option("--path", help="The directory that memory lives in.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help='"provider:model", "local" or "none"; by default OpenAI if its key or base URL is set, then Ollama, then '
+        "an embedded model.",
+        show_default=False,
+    ),
+]
+Embedding = Annotated[str, typer.Option(help='"minilm", "multilingual" or "provider:model".')]
+
+
+@app.command("chat")
+@_one_line_errors()
+def chat_command(
+    user: User,
+    thread: Annotated[
+        str | None, typer.Option(help="The conversation to go on with.", show_default="a new one")
+    ] = None,
+    path: Folder = DEFAULT_PATH,
+    model: Model = None,
+    embedding: Embedding = DEFAULT_EMBEDDING,
+) -> None:
+    """Talk with an agent that remembers you; a conversation can be piped in, one message a line."""
+    thread_id = thread or create_thread_id(datetime.now().astimezone())
+    embeds = choose_embedding(embedding)
+    with open_memory(path, embeds) as store, closing(choose_chat_model(model)) as choice:
+        load(embeds)
+        code = chat(choice, store, Setting(user_id=user, thread_id=thread_id, path=path, embedding=embedding))
+    raise typer.Exit(code)
+
+
+@app.command("import")
+@_one_line_errors()
+def import_command(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The history.")],
+    user: User,
+    path: Folder = DEFAULT_PATH,
+    conversation: Annotated[
+        str | None, typer.Option(help="Take only this conversation (in JSON lines: thread) of the file.")
+    ] = None,
+    thread_prefix: Annotated[str, typer.Option(help="Put before the name of every thread.")] = "",
+    no_extract: Annotated[bool, typer.Option("--no-extract", help="Make it searchable, learn no facts.")] = False,
+    model: Model = None,
+    embedding: Embedding = DEFAULT_EMBEDDING,
+) -> None:
+    """Bring a history in: JSON lines, LoCoMo, or conversations of turns. Importing it again is harmless."""
+    screen = Screen()
+    history = read_history(file, conversation=conversation)
+    embeds = choose_embedding(embedding)
+    reports: deque[Report] = deque()
+    with (
+        open_memory(path, embeds) as store,
+        closing(choose_chat_model("none" if no_extract else model)) as choice,
+        HybridMemory(choice.model, store=store, on_memorized=lambda _, report: reports.append(report)) as memory,
+    ):
+        load(embeds)
+        try:
+            screen.say(str(import_history(history, memory, user, thread_prefix=thread_prefix, screen=screen)))
+        except KeyboardInterrupt:
+            screen.tell("stopped; what was recorded is kept: import the file again to go on")
+            raise typer.Exit(INTERRUPTED) from None
+        if choice.model is not None:
+            learn(memory, reports, screen)
+
+
+@app.command("search")
+@_one_line_errors()
+def search_command(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    user: User,
+    path: Folder = DEFAULT_PATH,
+    limit: Annotated[int, typer.Option(min=1, help="How many hits.")] = 10,
+    embedding: Embedding = DEFAULT_EMBEDDING,
+) -> None:
+    """Show what memory holds about a question, and why each hit ranked; needs no chat model."""
+    screen = Screen()
+    embeds = choose_embedding(embedding)
+    with open_memory(path, embeds, is_new=False) as store:
+        load(embeds)
+        hits = search(store, query, user_id=user, limit=limit)
+    if hits:
+        screen.show(hits_table(hits))
+    else:
+        screen.say(f"nothing found for {user} in {path}")

@@ -1,0 +1,1 @@
+"""Whole conversations on real files, across threads, restarts and crashes."""

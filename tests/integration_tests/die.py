@@ -1,0 +1,81 @@
+"""A life that ends by SIGKILL at a chosen point of a turn."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tests.doubles.life import learning_model, open_life, puts, talking_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from langchain_core.messages import BaseMessage
+    from langgraph.store.base import Op
+
+    from tests.doubles.doors import Mode
+
+
+def die(*_: object) -> Any:
+    """End this process as a power cut would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def recalls(ops: Sequence[Op]) -> bool:
+    return any(op.value and not op.value["is_complete"] for op in puts(ops, "pending"))
+
+
+def records(ops: Sequence[Op]) -> bool:
+    return any(op.value and op.value["is_complete"] and not op.value["is_indexed"] for op in puts(ops, "pending"))
+
+
+def indexes(ops: Sequence[Op]) -> bool:
+    return any(op.index for op in puts(ops, "messages"))
+
+
+def consolidates(ops: Sequence[Op]) -> bool:
+    return bool(puts(ops, "facts"))
+
+
+def finishes(ops: Sequence[Op]) -> bool:
+    return any(op.value is None for op in puts(ops, "pending"))
+
+
+STORE_POINTS: dict[str, tuple[str, Callable[[Sequence[Op]], bool]]] = {
+    "after recall's write": ("after", recalls),
+    "before record": ("before", records),
+    "after record": ("after", records),
+    "before index": ("before", indexes),
+    "after index": ("after", indexes),
+    "before consolidate": ("before", consolidates),
+    "after consolidate": ("after", consolidates),
+    "before done": ("before", finishes),
+    "after done": ("after", finishes),
+}
+MODEL_POINTS = ("before the answer", "in extraction")
+POINTS = (*STORE_POINTS, *MODEL_POINTS)
+
+
+def live(mode: Mode, path: Path, text: str, *, point: str | None, seed: int) -> None:
+    """Say one thing and die on the way; without a point, say it and learn everything."""
+    asyncio.run(alive(mode, path, text, point=point, seed=seed))
+
+
+async def alive(mode: Mode, path: Path, text: str, *, point: str | None, seed: int) -> None:
+    def watch(when: str, ops: list[Op]) -> None:
+        moment, is_here = STORE_POINTS.get(point or "", ("", recalls))
+        if when == moment and is_here(ops):
+            die()
+
+    def answer(_: Sequence[BaseMessage]) -> str:
+        return die() if point == "before the answer" else f"Noted: {seed}."
+
+    brain = learning_model(seed=seed)
+    if point == "in extraction":
+        brain.structured = die
+    async with open_life(mode, path, brain=brain, chat=talking_model(replies=answer), watch=watch) as life:
+        await life.say(text)
+        await life.flush()

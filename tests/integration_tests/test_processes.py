@@ -1,0 +1,105 @@
+"""Law 2 and law 3 across real processes: what was said survives their end, however they end, and never twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.doubles.life import INTRODUCTION, KNOWN, close, count, learning_model, open_life
+from tests.integration_tests import die
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext
+
+    from tests.doubles.doors import Mode
+
+ROOT = Path(__file__).parents[2]
+EXIT_SECONDS = 5.0
+
+
+def talk(mode: Mode, path: Path, thread: str, seed: int, *lines: str) -> list[str]:
+    """Say something to a new process; what its model was shown in each turn."""
+    command = [sys.executable, "-m", "tests.integration_tests.talk", mode, str(path), thread, str(seed)]
+    result = subprocess.run(  # noqa: S603 - our own script in our own interpreter
+        command, input="\n".join(lines), capture_output=True, text=True, check=False, cwd=ROOT, timeout=120
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+async def test_three_processes_know_what_the_first_was_told(tmp_path: Path) -> None:
+    talk("sync", tmp_path, "first", 0, *INTRODUCTION)
+    asked = "What do you know about Sarah?", "What travel plans do I have?", "Actually I moved to Porto last week."
+    about_sarah, plans, _ = talk("async", tmp_path, "second", 100, *asked)
+    assert all(word in about_sarah for word in ("Google", "software engineer", "3 years"))
+    assert all(word in plans for word in ("Japan", "March"))
+    (home,) = talk("sync", tmp_path, "third", 200, "Where do I live?")
+    assert "moved to Porto" in home
+    assert "(no longer true: I live in Lisbon)" in home
+    async with open_life("async", tmp_path, brain=None) as life:
+        facts = await life.facts(current_only=False)
+        assert [count(facts, words) for words in KNOWN] == [1] * len(KNOWN)
+        assert [fact.value for fact in facts if fact.is_superseded] == ["Lisbon"]
+
+
+@pytest.fixture(scope="module")
+def processes() -> ForkServerContext:
+    """Processes forked from one that has imported everything and opened nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.integration_tests.die"])
+    return context
+
+
+@pytest.mark.parametrize("point", die.POINTS)
+async def test_killed_process_loses_nothing_and_doubles_nothing(
+    tmp_path: Path, mode: Mode, processes: ForkServerContext, point: str
+) -> None:
+    said = INTRODUCTION[:3]
+    for number, text in enumerate(said):
+        options = {"point": point, "seed": 10 * number}
+        process = processes.Process(target=die.live, args=(mode, tmp_path, text), kwargs=options)
+        process.start()
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+    async with open_life(mode, tmp_path, brain=learning_model(seed=1_000)) as life:
+        status = await life.flush()
+        facts = await life.facts(current_only=False)
+        found = await life.call(life.memory.store, "search", ("memory", "user", "alex", "messages"), limit=100)
+    assert (status.pending, status.last_error) == (0, None)
+    assert sorted(item.value["text"] for item in found if item.value["role"] == "user") == sorted(said)
+    assert [count(facts, words) for words in KNOWN[:5]] == [1] * 5
+    assert all(item.value["is_indexed"] for item in found)
+
+
+async def test_process_leaves_at_once_while_it_learns_and_the_next_one_takes_over(tmp_path: Path, mode: Mode) -> None:
+    errors = await asyncio.to_thread(leave, mode, tmp_path / "memory")
+    assert not [line for line in errors.splitlines() if "Task" in line or "never" in line or "Traceback" in line]
+    async with open_life(mode, tmp_path, brain=learning_model()) as life:
+        assert (await life.call(life.memory, "status")).pending == 1
+        await life.say("I prefer tea.", thread="second")
+        await close(life.memory, mode)
+        assert sorted(fact.value for fact in await life.facts()) == ["Lisbon", "tea"]
+
+
+def leave(mode: Mode, path: Path) -> str:
+    """Run a process that has a minute's worth of learning to do; what it printed as errors when it left."""
+    command = [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-m", "tests.integration_tests.leave"]
+    with subprocess.Popen(  # noqa: S603 - our own script in our own interpreter
+        [*command, mode, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "done\n"
+        began = time.monotonic()
+        _, errors = process.communicate(timeout=55)
+        assert time.monotonic() - began < EXIT_SECONDS
+    assert process.returncode == 0
+    return errors

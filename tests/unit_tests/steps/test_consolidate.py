@@ -1,0 +1,267 @@
+"""What an episode taught replaces what it taught before, as a set and in one write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.consolidate import consolidate
+from langchain_hybrid_memory.steps.extract import Neighbor, find_neighbors
+from tests.doubles.builders import (
+    ALEX,
+    NOW,
+    day,
+    extracted,
+    extraction,
+    facts_in,
+    iso,
+    know,
+    known_fact,
+    lives_in,
+    named,
+    said,
+)
+from tests.doubles.stores import LyingStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from langchain_hybrid_memory.memories import StoredMessage
+    from langchain_hybrid_memory.prompts.extraction import ExtractedEntity, ExtractedFact
+    from langchain_hybrid_memory.steps.settle import Settlement
+    from tests.doubles.stores import WatchedStore
+    from tests.unit_tests.steps.conftest import Driver
+
+SAM = Scope(user_id="sam")
+HOME = said("m1", "I live in Lisbon")
+MOVED = said("m2", "I live in Porto", at=iso(1))
+
+
+async def learn(
+    drive: Driver,
+    store: WatchedStore,
+    messages: StoredMessage | Sequence[StoredMessage],
+    *facts: ExtractedFact,
+    entities: tuple[ExtractedEntity, ...] = (),
+    neighbors: Sequence[Neighbor] = (),
+    now: datetime = NOW,
+    scope: Scope = ALEX,
+) -> Settlement:
+    said_now = [messages] if isinstance(messages, dict) else list(messages)
+    flow = consolidate(
+        scope,
+        store,
+        said_now,
+        extraction(*facts, entities=entities),
+        neighbors=neighbors,
+        max_facts=60,
+        now=now,
+    )
+    return await drive(flow)
+
+
+def current(store: WatchedStore, scope: Scope = ALEX) -> list[str]:
+    return sorted(fact["value"] for fact in facts_in(store, scope).values() if fact["superseded_by"] is None)
+
+
+def entities_in(store: WatchedStore) -> dict[str, dict[str, object]]:
+    return {item.key: item.value for item in store.search(ALEX.namespace("entities"), limit=1_000)}
+
+
+async def test_facts_are_written_searchable_in_one_batch(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"), entities=(named("Lisbon"),))
+    assert len(store.writes) == 1
+    assert [hit.key for hit in store.search(ALEX.namespace("facts"), query="Lisbon") if hit.score] == ["e-m1-0"]
+
+
+async def test_nothing_learned_writes_nothing(drive: Driver, store: WatchedStore) -> None:
+    settlement = await learn(drive, store, HOME)
+    assert not store.writes
+    assert not settlement.facts
+
+
+async def test_rejected_facts_are_counted_and_not_written(drive: Driver, store: WatchedStore) -> None:
+    settlement = await learn(drive, store, HOME, lives_in("Porto"))
+    assert dict(settlement.rejected) == {"quote not found": 1}
+    assert not store.writes
+
+
+async def test_doing_it_again_in_the_same_words_changes_nothing(drive: Driver, store: WatchedStore) -> None:
+    for _ in range(2):
+        neighbors = await drive(find_neighbors(ALEX, store, [HOME], limit=8))
+        await learn(drive, store, HOME, lives_in("Lisbon"), neighbors=neighbors)
+        assert list(facts_in(store)) == ["e-m1-0"]
+        assert current(store) == ["Lisbon"]
+
+
+async def test_doing_it_again_in_other_words_leaves_no_twin(drive: Driver, store: WatchedStore) -> None:
+    likes = extracted("Lisbon", attribute="preference", value="Lisbon", fact="The user likes Lisbon.")
+    await learn(drive, store, HOME, lives_in("Lisbon"), likes)
+    again = lives_in("Lisboa", "live in Lisbon", fact="Their home is Lisboa.")
+    await learn(drive, store, HOME, again, now=day(1))
+    assert {key: fact["text"] for key, fact in facts_in(store).items()} == {"e-m1-0": "Their home is Lisboa."}
+
+
+async def test_doing_it_again_revives_what_is_no_longer_ended(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"))
+    await learn(drive, store, MOVED, lives_in("Porto"))
+    assert current(store) == ["Porto"]
+    await learn(drive, store, MOVED)
+    assert current(store) == ["Lisbon"]
+    assert facts_in(store)["e-m1-0"]["invalid_at"] is None
+
+
+async def test_doing_a_middle_episode_again_keeps_the_history(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"))
+    await learn(drive, store, MOVED, lives_in("Porto"))
+    await learn(drive, store, said("m3", "I live in Rome", at=iso(2)), lives_in("Rome"))
+    before = facts_in(store)
+    await learn(drive, store, MOVED, lives_in("Porto"))
+    assert facts_in(store) == before
+    await learn(drive, store, MOVED)
+    assert current(store) == ["Rome"]
+    assert facts_in(store)["e-m1-0"]["superseded_by"] == "e-m3-0"
+
+
+async def test_newer_value_ends_the_old_though_the_model_was_not_shown_it(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"))
+    settlement = await learn(drive, store, MOVED, lives_in("Porto"))
+    assert settlement.superseded == ["e-m1-0"]
+    old = facts_in(store)["e-m1-0"]
+    assert (old["superseded_by"], old["invalid_at"]) == ("e-m2-0", iso(1))
+
+
+async def test_same_claim_in_a_later_episode_confirms(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"))
+    again = said("m9", "Yes, I live in Lisbon", at=iso(9))
+    settlement = await learn(drive, store, again, lives_in("Lisbon", fact="Home is Lisbon."))
+    assert settlement.confirmed == ["e-m1-0"]
+    (fact,) = facts_in(store).values()
+    assert (fact["confirmed_by"], fact["confirmed_at"]) == (["e-m9"], iso(9))
+
+
+async def test_fact_the_model_cites_is_superseded(drive: Driver, store: WatchedStore) -> None:
+    plan = known_fact("The user plans a trip to Japan.", attribute="plan", value="Japan")
+    know(store, plan=plan)
+    message = said("m1", "Japan is cancelled", at=iso(1))
+    off = extracted(
+        "Japan is cancelled", attribute="plan", value="no trip", fact="The trip to Japan is off.", supersedes=[1]
+    )
+    await learn(drive, store, message, off, neighbors=[Neighbor(key="plan", fact=plan)])
+    assert facts_in(store)["plan"]["superseded_by"] == "e-m1-0"
+
+
+async def test_own_name_of_the_user_is_the_user(drive: Driver, store: WatchedStore) -> None:
+    message = said("m1", "I'm Alex and I live in Lisbon")
+    name = extracted("I'm Alex", attribute="name", value="Alex", fact="The user's name is Alex.")
+    await learn(drive, store, message, name, lives_in("Lisbon", subject="Alex"))
+    await learn(drive, store, MOVED, lives_in("Porto", subject="ALEX"))
+    assert {fact["subject"] for fact in facts_in(store).values()} == {"user"}
+    assert current(store) == ["Alex", "Porto"]
+
+
+async def test_name_of_a_speaker_does_not_become_the_user(drive: Driver, store: WatchedStore) -> None:
+    message = said("m1", "I'm Caroline and I live in Lisbon", speaker="Caroline")
+    name = extracted("I'm Caroline", attribute="name", value="Caroline", fact="The user's name is Caroline.")
+    await learn(drive, store, message, name, lives_in("Lisbon", subject="Caroline"))
+    assert {fact["subject"] for fact in facts_in(store).values()} == {"caroline"}
+
+
+async def test_alias_of_an_entity_is_that_entity(drive: Driver, store: WatchedStore) -> None:
+    message = said("m1", "My friend Sarah works at Google")
+    fact = extracted("works at Google", subject="my friend Sarah", attribute="employer", value="Google", fact="Yes.")
+    await learn(drive, store, message, fact, entities=(named("Sarah", "my friend Sarah"),))
+    assert facts_in(store)["e-m1-0"]["subject"] == "sarah"
+
+
+async def test_two_facts_in_the_same_words_about_two_people_are_both_kept(drive: Driver, store: WatchedStore) -> None:
+    message = said("m1", "Sarah and Tom live in Rome")
+    both = [
+        extracted("live in Rome", subject=who, value="Rome", fact="Sarah and Tom live in Rome.")
+        for who in ("Sarah", "Tom")
+    ]
+    await learn(drive, store, message, *both)
+    assert [fact["subject"] for fact in facts_in(store).values()] == ["sarah", "tom"]
+
+
+async def test_entities_are_noted_in_facts_and_kept(drive: Driver, store: WatchedStore) -> None:
+    message = said("m1", "My friend Sarah works at Google", at=iso(3))
+    fact = extracted(
+        "works at Google", subject="Sarah", attribute="employer", value="Google", fact="Sarah works at Google."
+    )
+    await learn(drive, store, message, fact, entities=(named("Sarah", "my friend Sarah", "sarah"), named("Google")))
+    assert facts_in(store)["e-m1-0"]["entities"] == ["Sarah", "Google"]
+    assert entities_in(store)["sarah"] == {
+        "name": "Sarah",
+        "type": "person",
+        "aliases": ["my friend Sarah"],
+        "first_seen_at": iso(3),
+        "last_seen_at": iso(3),
+    }
+
+
+@pytest.mark.parametrize("name", ["Tom", "user", "I", "", "!!", "Sar", "The user"])
+async def test_entity_nobody_named_is_not_kept(drive: Driver, store: WatchedStore, name: str) -> None:
+    await learn(drive, store, said("m1", "I, the user, know Sarah"), entities=(named(name),))
+    assert entities_in(store) == {}
+
+
+async def test_speaker_is_an_entity_that_was_named(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, said("m1", "Hello", speaker="Caroline"), entities=(named("Caroline"),))
+    assert set(entities_in(store)) == {"caroline"}
+
+
+async def test_later_mention_merges_into_the_entity(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, said("m1", "Sarah called"), entities=(named("Sarah", "my friend"),))
+    later = named("SARAH", "My  Friend", "my boss").model_copy(update={"type": "other"})
+    await learn(drive, store, said("m2", "sarah called again", at=iso(5)), entities=(later,))
+    assert entities_in(store) == {
+        "sarah": {
+            "name": "Sarah",
+            "type": "person",
+            "aliases": ["My  Friend", "my boss"],
+            "first_seen_at": iso(0),
+            "last_seen_at": iso(5),
+        }
+    }
+
+
+async def test_older_mention_that_comes_late_moves_only_the_first_time(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, said("m2", "Sarah called"), entities=(named("Sarah"),))
+    await learn(drive, store, said("m1", "Sarah called", at=iso(-9)), entities=(named("Sarah"),))
+    (sarah,) = entities_in(store).values()
+    assert (sarah["first_seen_at"], sarah["last_seen_at"]) == (iso(-9), iso(0))
+
+
+async def test_entity_was_seen_when_it_was_named_not_when_the_batch_was(drive: Driver, store: WatchedStore) -> None:
+    messages = [said("m1", "Hello"), said("m2", "Sarah called", at=iso(1)), said("m3", "Bye", at=iso(2))]
+    await learn(drive, store, messages, entities=(named("Sarah"),))
+    (sarah,) = entities_in(store).values()
+    assert (sarah["first_seen_at"], sarah["last_seen_at"]) == (iso(1), iso(1))
+
+
+async def test_users_facts_do_not_touch_each_other(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"))
+    await learn(drive, store, MOVED, lives_in("Porto"), scope=SAM)
+    assert (current(store), current(store, SAM)) == (["Lisbon"], ["Porto"])
+
+
+async def test_foreign_fact_that_a_store_returns_is_neither_confirmed_nor_ended(drive: Driver) -> None:
+    store = LyingStore((SAM.namespace("facts"), "f1", dict(known_fact("The user lives in Rome."))))
+    settlement = await learn(drive, store, MOVED, lives_in("Porto"))
+    assert (settlement.added, settlement.superseded) == (["e-m2-0"], [])
+    assert [op.key for ops in store.writes for op in ops] == ["e-m2-0"]
+
+
+async def test_store_that_fails_leaves_everything_as_it_was(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"))
+    before = facts_in(store)
+    store.forget_calls()
+    store.fails_from = 2
+    with pytest.raises(ConnectionError):
+        await learn(drive, store, MOVED, lives_in("Porto"))
+    store.fails_from = None
+    assert facts_in(store) == before

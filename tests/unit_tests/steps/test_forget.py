@@ -1,0 +1,349 @@
+"""Forgetting is total, stops at the user's border, and says honestly what it could not reach."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.memory import InMemorySaver
+
+from langchain_hybrid_memory.memories import StoredThread
+from langchain_hybrid_memory.scope import KINDS, Scope
+from langchain_hybrid_memory.steps import forget as module
+from langchain_hybrid_memory.steps.consolidate import consolidate
+from langchain_hybrid_memory.steps.forget import BLANK, _without, forget_everything, forget_fact
+from langchain_hybrid_memory.steps.record import append, utterances
+from langchain_hybrid_memory.steps.settle import is_quoted
+from langchain_hybrid_memory.store import ChromaStore
+from tests.doubles.builders import (
+    ALEX,
+    NOW,
+    ai,
+    entry,
+    extracted,
+    extraction,
+    facts_in,
+    human,
+    iso,
+    keep,
+    know,
+    known_fact,
+    lives_in,
+    messages_in,
+    queue_of,
+    said,
+    turns,
+)
+from tests.doubles.stores import LyingStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from langchain_core.messages import AnyMessage
+    from langgraph.store.base import BaseStore
+
+    from langchain_hybrid_memory.prompts.extraction import ExtractedFact
+    from tests.doubles.embedding import WordEmbedding
+    from tests.doubles.stores import WatchedStore
+    from tests.unit_tests.steps.conftest import Driver
+
+SAM = Scope(user_id="alex@example.com.sam", thread_id="t1")
+QUOTE = "I live in Lisbon"
+
+
+async def recorded(drive: Driver, store: BaseStore, *messages: AnyMessage, scope: Scope = ALEX) -> None:
+    await drive(append(utterances(messages, now=NOW), scope, store, now=NOW))
+
+
+async def learned(drive: Driver, store: BaseStore, message_id: str, *facts: ExtractedFact) -> list[str]:
+    """Extract facts from one message on record; the keys of the new ones."""
+    message = messages_in(store)[message_id]
+    flow = consolidate(ALEX, store, [message], extraction(*facts), neighbors=[], max_facts=60, now=NOW)
+    return (await drive(flow)).added
+
+
+def everything_of(store: BaseStore, scope: Scope = ALEX) -> str:
+    """All that is stored about a user, as text."""
+    items = [*store.search(scope.home, limit=10_000), *store.search(scope.pending, limit=10_000)]
+    return json.dumps([(item.namespace, item.key, item.value) for item in items])
+
+
+async def test_forgotten_fact_and_its_words_are_gone(drive: Driver, store: WatchedStore) -> None:
+    await recorded(drive, store, human("h1", "Hi! I live in\n Lisbon, by the sea."), ai("a1", "Nice"), human("h2"))
+    (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
+    receipt = await drive(forget_fact(ALEX, store, key))
+    assert facts_in(store) == {}
+    assert messages_in(store)["h1"]["text"] == f"Hi! {BLANK}, by the sea."
+    assert "Lisbon" not in everything_of(store)
+    assert receipt.removed == {"facts": 1, "quotes": 1}
+    assert "t1" in receipt.remaining[0]
+
+
+async def test_words_are_gone_from_the_context_of_the_message_after(drive: Driver, store: WatchedStore) -> None:
+    await recorded(drive, store, human("h1", QUOTE), human("h2", "And you?"))
+    (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
+    await drive(forget_fact(ALEX, store, key))
+    assert messages_in(store)["h2"]["context"] == BLANK
+    assert messages_in(store)["h2"]["text"] == "And you?"
+
+
+async def test_words_said_twice_in_a_message_are_gone_twice(drive: Driver, store: WatchedStore) -> None:
+    await recorded(drive, store, human("h1", f"{QUOTE}. Yes, i LIVE in lisbon!"))
+    (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
+    await drive(forget_fact(ALEX, store, key))
+    assert messages_in(store)["h1"]["text"] == f"{BLANK}. Yes, {BLANK}!"
+
+
+async def test_words_are_gone_from_the_quotes_of_other_facts(drive: Driver, store: WatchedStore) -> None:
+    await recorded(drive, store, human("h1", "My friend Sarah works at Google as an engineer, I like it"))
+    whole = "Sarah works at Google as an engineer"
+    facts = [
+        extracted(whole, subject="Sarah", attribute="employer", value="Google", fact="Sarah has an employer."),
+        extracted("as an engineer", subject="Sarah", attribute="occupation", value="engineer", fact="Sarah builds."),
+        extracted(f"{whole}, I like it", attribute="opinion", value="likes it", fact="The user likes it."),
+        extracted("I like it", attribute="other", value="it", fact="It is liked."),
+    ]
+    keys = await learned(drive, store, "h1", *facts)
+    await drive(forget_fact(ALEX, store, keys[0]))
+    quotes = {fact["text"]: fact["quote"] for fact in facts_in(store).values()}
+    assert quotes == {
+        "Sarah builds.": BLANK,
+        "The user likes it.": f"{BLANK}, I like it",
+        "It is liked.": "I like it",
+    }
+    assert "Google" not in everything_of(store)
+
+
+async def test_forgotten_fact_cannot_be_drawn_again(drive: Driver, store: WatchedStore) -> None:
+    await recorded(drive, store, human("h1", QUOTE))
+    (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
+    await drive(forget_fact(ALEX, store, key))
+    assert await learned(drive, store, "h1", lives_in("Lisbon")) == []
+    assert facts_in(store) == {}
+
+
+async def test_forgotten_words_are_not_found_by_meaning(drive: Driver, store: WatchedStore) -> None:
+    keep(store, said("m0", QUOTE))
+    know(store, f1=known_fact("The user lives in Lisbon.", quote=QUOTE))
+    await drive(forget_fact(ALEX, store, "f1"))
+    hits = store.search(ALEX.home, query=QUOTE)
+    assert all((hit.score or 0) < 0.3 for hit in hits)
+
+
+async def test_what_the_fact_had_ended_is_current_again(drive: Driver, store: WatchedStore) -> None:
+    know(
+        store,
+        old=known_fact("The user lives in Lisbon.", superseded_by="new", invalid_at=iso(1), message_ids=["m1"]),
+        new=known_fact("The user lives in Porto."),
+    )
+    await drive(forget_fact(ALEX, store, "new"))
+    (old,) = facts_in(store).values()
+    assert (old["superseded_by"], old["invalid_at"]) == (None, None)
+
+
+async def test_forgetting_the_middle_of_a_history_brings_back_nothing_outdated(
+    drive: Driver, store: WatchedStore
+) -> None:
+    know(
+        store,
+        a=known_fact("The user lives in Lisbon.", superseded_by="b", invalid_at=iso(1)),
+        b=known_fact("The user lives in Porto.", superseded_by="c", invalid_at=iso(2)),
+        c=known_fact("The user lives in Rome."),
+    )
+    await drive(forget_fact(ALEX, store, "b"))
+    assert [key for key, fact in facts_in(store).items() if fact["superseded_by"] is None] == ["c"]
+
+
+async def test_summary_that_may_repeat_it_is_gone_and_others_stay(drive: Driver, store: WatchedStore) -> None:
+    for thread in ("t1", "t2"):
+        store.put(ALEX.namespace("summaries"), thread, {"text": "Alex lives in Lisbon."}, index=False)
+    know(store, f1=known_fact("The user lives in Lisbon."))
+    await drive(forget_fact(ALEX, store, "f1"))
+    assert [item.key for item in store.search(ALEX.namespace("summaries"))] == ["t2"]
+
+
+async def test_other_messages_stay_as_they_are(drive: Driver, store: WatchedStore) -> None:
+    await recorded(drive, store, human("h1", QUOTE), *turns(2, 3))
+    (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
+    before = messages_in(store)
+    await drive(forget_fact(ALEX, store, key))
+    changed = {message_id for message_id, message in messages_in(store).items() if message != before[message_id]}
+    assert changed == {"h1", "h2"}
+    assert messages_in(store)["h2"]["text"] == before["h2"]["text"]
+
+
+@pytest.mark.parametrize("fact_id", ["nothing", "", "f1"])
+async def test_fact_that_is_not_the_users_is_not_forgotten(drive: Driver, store: WatchedStore, fact_id: str) -> None:
+    know(store, SAM, f1=known_fact("The user lives in Rome."))
+    receipt = await drive(forget_fact(ALEX, store, fact_id))
+    assert (receipt.removed, receipt.remaining) == ({}, ())
+    assert list(facts_in(store, SAM)) == ["f1"]
+    assert len(store.writes) == 1
+
+
+async def test_foreign_fact_that_a_store_returns_is_not_touched(drive: Driver) -> None:
+    store = LyingStore((SAM.namespace("facts"), "f1", dict(known_fact("The user lives in Rome."))))
+    assert (await drive(forget_fact(ALEX, store, "f1"))).removed == {}
+    assert not store.writes
+
+
+async def test_interrupted_forgetting_can_be_done_again(drive: Driver, store: WatchedStore) -> None:
+    await recorded(drive, store, human("h1", QUOTE))
+    (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
+    store.forget_calls()
+    store.fails_from = 3
+    with pytest.raises(ConnectionError):
+        await drive(forget_fact(ALEX, store, key))
+    store.fails_from = None
+    await drive(forget_fact(ALEX, store, key))
+    assert "Lisbon" not in everything_of(store)
+
+
+@pytest.mark.parametrize(
+    ("text", "quote", "expected"),
+    [
+        ("Ich wohne in der Straße 7", "in der STRASSE", f"Ich wohne {BLANK} 7"),
+        ("İstanbul and İzmir, I live in Lisbon now", QUOTE, f"İstanbul and İzmir, {BLANK} now"),
+        ("a  b\nc", "B C", f"a {BLANK}"),
+        ("spaces  stay", "nothing", "spaces  stay"),
+        ("empty", " ", "empty"),
+    ],
+)
+def test_quote_is_blanked_where_grounding_found_it(text: str, quote: str, expected: str) -> None:
+    assert _without(text, quote) == expected
+
+
+awkward = st.text("aAsSßİi\u0307 \n.ﬁ", max_size=6)
+
+
+@settings(max_examples=500)
+@given(awkward, awkward.filter(str.strip), awkward)
+def test_blanked_quote_is_never_left_over(before: str, quote: str, after: str) -> None:
+    left = _without(f"{before} {quote} {after}", quote)
+    assert BLANK in left
+    assert not any(is_quoted(quote, part) for part in left.split(BLANK))
+
+
+def fill(store: BaseStore, scope: Scope, *, count: int = 3) -> None:
+    """Something of every kind."""
+    for n in range(count):
+        keep(store, said(f"m{n}", f"secret {n}", thread=f"t{n}"), scope=scope)
+        know(store, scope, **{f"f{n}": known_fact(f"The secret {n}.")})
+        store.put(scope.namespace("entities"), f"sarah {n}", {"name": "secret"}, index=False)
+        store.put(scope.namespace("summaries"), f"t{n}", {"text": "secret"}, index=False)
+        store.put(scope.namespace("threads"), f"t{n}", dict(StoredThread(last_at=iso(0), length=1)), index=False)
+        pending: Any = entry(f"e{n}", f"m{n}", user=scope.user_id)
+        store.put(scope.pending, f"e{n}-m{n}", pending, index=False)
+
+
+def checkpointed(*threads: str) -> InMemorySaver:
+    saver = InMemorySaver()
+    for thread in threads:
+        config = RunnableConfig(configurable={"thread_id": thread, "checkpoint_ns": ""})
+        saver.put(config, empty_checkpoint(), {}, {})
+    return saver
+
+
+def threads_in(saver: InMemorySaver) -> set[str]:
+    return {str(found.config["configurable"]["thread_id"]) for found in saver.list(None)}
+
+
+async def test_forgetting_everything_leaves_nothing(drive: Driver, store: WatchedStore) -> None:
+    fill(store, ALEX)
+    saver = checkpointed("t0", "t1", "t2", "sams")
+    receipt = await drive(forget_everything(ALEX, store, saver))
+    assert everything_of(store) == "[]"
+    assert threads_in(saver) == {"sams"}
+    assert receipt.removed == dict.fromkeys([*KINDS, "queue entries", "checkpointed threads"], 3)
+    assert receipt.remaining == ()
+
+
+async def test_other_users_are_not_touched(drive: Driver, store: WatchedStore) -> None:
+    neighbors = [SAM, Scope(user_id="alex"), Scope(user_id="Alex@example.com"), Scope(user_id="alex@example.co")]
+    for scope in (ALEX, *neighbors):
+        fill(store, scope)
+    before = [everything_of(store, scope) for scope in neighbors]
+    await drive(forget_everything(ALEX, store, None))
+    assert [everything_of(store, scope) for scope in neighbors] == before
+    assert everything_of(store) == "[]"
+
+
+async def test_receipt_admits_checkpoints_it_could_not_reach(drive: Driver, store: WatchedStore) -> None:
+    fill(store, ALEX)
+    receipt = await drive(forget_everything(ALEX, store, None))
+    assert receipt.remaining == ("checkpoints of 3 threads: no checkpointer was given",)
+    assert "checkpointed threads" not in receipt.removed
+
+
+async def test_user_without_memory_is_forgotten_too(drive: Driver, store: WatchedStore) -> None:
+    receipt = await drive(forget_everything(ALEX, store, None))
+    assert repr(receipt) == "<Receipt removed nothing>"
+
+
+async def test_more_than_one_page_is_forgotten(
+    drive: Driver, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE", 4)
+    fill(store, ALEX, count=13)
+    receipt = await drive(forget_everything(ALEX, store, None))
+    assert everything_of(store) == "[]"
+    assert receipt.removed["messages"] == 13
+
+
+async def test_page_of_foreign_items_neither_stops_nor_spreads_it(
+    drive: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE", 2)
+    foreign = [(SAM.thread_messages("t0"), f"m{n}", dict(said(f"m{n}", "Sam's"))) for n in range(1)]
+    store = LyingStore(*foreign)
+    fill(store, ALEX, count=5)
+    store.forget_calls()
+    await drive(forget_everything(ALEX, store, None))
+    assert {op.namespace[2] for ops in store.writes for op in ops} == {ALEX.home[2]}
+    store.foreign = ()
+    assert everything_of(store) == "[]"
+
+
+async def test_interrupted_everything_is_finished_by_doing_it_again(drive: Driver, store: WatchedStore) -> None:
+    fill(store, ALEX)
+    saver = checkpointed("t0", "t1", "t2")
+    store.forget_calls()
+    store.fails_from = 4
+    with pytest.raises(ConnectionError):
+        await drive(forget_everything(ALEX, store, saver))
+    store.fails_from = None
+    assert len(store.search(ALEX.namespace("threads"))) == 3, "the list of threads goes last"
+    await drive(forget_everything(ALEX, store, saver))
+    assert everything_of(store) == "[]"
+    assert queue_of(store) == {}
+
+
+@pytest.fixture
+def chroma(tmp_path: Path, embedding: WordEmbedding) -> Iterator[ChromaStore]:
+    """A store on disk."""
+    index: Any = {"embed": embedding, "dims": embedding.dimensions, "fields": ["text"]}
+    with ChromaStore.open(tmp_path / "memory", index=index, keywords=["speaker", "text", "context"]) as opened:
+        yield opened
+
+
+async def test_chroma_forgets_a_fact_by_meaning_and_by_word(drive: Driver, chroma: ChromaStore) -> None:
+    await recorded(drive, chroma, human("h1", QUOTE), ai("a1", "I see"))
+    (key,) = await learned(drive, chroma, "h1", lives_in("Lisbon"))
+    await drive(forget_fact(ALEX, chroma, key))
+    found = chroma.search(ALEX.home, query="Lisbon", limit=10)
+    assert "Lisbon" not in everything_of(chroma)
+    assert all(getattr(hit, "signals", None) is None or hit.signals.keyword == 0 for hit in found)  # type: ignore[attr-defined]
+
+
+async def test_chroma_forgets_everything_of_one_user(drive: Driver, chroma: ChromaStore) -> None:
+    fill(chroma, ALEX)
+    fill(chroma, SAM)
+    await drive(forget_everything(ALEX, chroma, None))
+    assert everything_of(chroma) == "[]"
+    assert len(messages_in(chroma, SAM)) == 3

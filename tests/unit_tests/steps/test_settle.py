@@ -1,0 +1,409 @@
+"""What becomes of extracted facts: grounded, confirmed, superseded; never doubled, never overwritten."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from langchain_hybrid_memory.memories import TRUST_ORDER
+from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, VERSION
+from langchain_hybrid_memory.steps.settle import (
+    Facts,
+    Settlement,
+    fold,
+    ground,
+    is_only_asking,
+    is_quoted,
+    revive,
+    settle,
+)
+from tests.doubles.builders import NOW, extracted, iso, known_fact, lives_in, said
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from langchain_hybrid_memory.memories import StoredFact, StoredMessage
+    from langchain_hybrid_memory.prompts.extraction import ExtractedFact
+
+
+def grounded(
+    *facts: ExtractedFact, messages: Sequence[StoredMessage], aliases: Mapping[str, str] | None = None
+) -> list[tuple[str, str]]:
+    """The values kept, each with the message it was found in."""
+    candidates, _ = ground(facts, messages, aliases=aliases or {}, max_facts=60)
+    return [(candidate.fact.value, candidate.message["id"]) for candidate in candidates]
+
+
+def settled(
+    *facts: ExtractedFact,
+    messages: Sequence[StoredMessage],
+    known: Facts | None = None,
+    aliases: Mapping[str, str] | None = None,
+    names: Sequence[str] = (),
+) -> Settlement:
+    """Ground and settle; every known fact was shown to the model, in order."""
+    candidates, rejected = ground(facts, messages, aliases=aliases or {}, max_facts=60)
+    assert not rejected
+    return settle(candidates, known or {}, numbered=list(known or {}), names=names, now=NOW)
+
+
+def current(facts: Mapping[str, StoredFact]) -> list[str]:
+    return [fact["value"] for fact in facts.values() if fact["superseded_by"] is None]
+
+
+HOME = said("m1", "Hi! I  live in\nLisbon, by the sea.")
+
+
+@pytest.mark.parametrize(
+    "quote", ["I live in Lisbon", "i LIVE in  lisbon", " I live\tin Lisbon ", "Lisbon, by the sea."]
+)
+def test_quote_is_found_whatever_its_case_and_white_space(quote: str) -> None:
+    assert grounded(lives_in("Lisbon", quote), messages=[HOME]) == [("Lisbon", "m1")]
+
+
+@pytest.mark.parametrize("quote", ["I live in Porto", "", "  ", "I liv in Lisbon", "I live in Lisbon by the sea"])
+def test_invented_quote_is_rejected_and_counted(quote: str) -> None:
+    candidates, rejected = ground([extracted(quote)], [HOME], aliases={}, max_facts=60)
+    assert (candidates, dict(rejected)) == ([], {"quote not found": 1})
+
+
+@pytest.mark.parametrize("cited", [-1, 0, 1, 3, 99, 10**30])
+def test_quote_of_another_message_than_the_cited_one_is_moved_there(cited: int) -> None:
+    messages = [said("m1", "Hello"), said("m2", "I live in Lisbon"), said("m3", "Bye")]
+    assert grounded(lives_in("Lisbon", message=cited), messages=messages) == [("Lisbon", "m2")]
+
+
+def test_cited_message_goes_before_others_with_the_same_words() -> None:
+    messages = [said("m1", "I live in Lisbon"), said("m2", "I live in Lisbon")]
+    assert grounded(lives_in("Lisbon", message=2), messages=messages) == [("Lisbon", "m2")]
+
+
+def test_candidates_come_in_the_order_of_their_messages() -> None:
+    messages = [said("m1", "I live in Lisbon"), said("m2", "I live in Porto")]
+    facts = [lives_in("Porto", message=2), lives_in("Lisbon", message=1)]
+    assert grounded(*facts, messages=messages) == [("Lisbon", "m1"), ("Porto", "m2")]
+
+
+def test_facts_beyond_the_limit_and_empty_ones_are_rejected_and_counted() -> None:
+    facts = [lives_in("Lisbon", fact=" "), lives_in("Lisbon"), lives_in("Lisbon"), lives_in("Lisbon")]
+    candidates, rejected = ground(facts, [HOME], aliases={}, max_facts=2)
+    assert (len(candidates), dict(rejected)) == (1, {"empty": 1, "too many": 2})
+
+
+@settings(max_examples=200)
+@given(st.text(), st.text())
+def test_quote_occurs_only_where_its_folded_words_do(quote: str, text: str) -> None:
+    if is_quoted(quote, text):
+        assert "".join(quote.casefold().split()) in "".join(text.casefold().split())
+    assert is_quoted(quote, f"before {quote} after") == bool(quote.strip())
+
+
+def test_new_fact_is_kept_with_its_source() -> None:
+    message = said("m1", "I live in Lisbon since 2020", at=iso(1), thread="t7", episode="e7")
+    fact = lives_in("Lisbon", since="2020-02-01", importance=3)
+    result = settled(fact, messages=[message], names=["Lisbon", "Porto", "Lis"])
+    assert result.facts == {
+        "e7-0": {
+            "text": "The user lives in Lisbon.",
+            "category": "residence",
+            "entities": ["Lisbon"],
+            "subject": "user",
+            "attribute": "residence",
+            "value": "Lisbon",
+            "importance": 3,
+            "trust": "user",
+            "valid_at": "2020-02-01T00:00:00+00:00",
+            "invalid_at": None,
+            "recorded_at": iso(0),
+            "superseded_by": None,
+            "confirmed_by": [],
+            "confirmed_at": iso(1),
+            "thread": "t7",
+            "episode": "e7",
+            "message_ids": ["m1"],
+            "quote": "I live in Lisbon",
+            "extractor": VERSION,
+        }
+    }
+    assert (result.added, result.confirmed, result.superseded) == (["e7-0"], [], [])
+
+
+@pytest.mark.parametrize("since", [None, "", "last week", "2024-13-01", "0001-01-01T00:00:00+14:00"])
+def test_fact_without_a_readable_date_holds_from_when_it_was_said(since: str | None) -> None:
+    result = settled(lives_in("Lisbon", since=since), messages=[said("m1", "I live in Lisbon", at=iso(3))])
+    assert result.facts["e-m1-0"]["valid_at"] == iso(3)
+
+
+@pytest.mark.parametrize("subject", ["user", "The user", "I", "me", "Myself", " the  USER "])
+def test_user_is_one_subject_however_spelled(subject: str) -> None:
+    assert settled(lives_in("Lisbon", subject=subject), messages=[HOME]).facts["e-m1-0"]["subject"] == "user"
+
+
+def test_user_is_the_speaker_where_messages_name_theirs() -> None:
+    message = said("m1", "I live in Lisbon", speaker="Caroline")
+    assert settled(lives_in("Lisbon"), messages=[message]).facts["e-m1-0"]["subject"] == "caroline"
+
+
+def test_alias_stands_for_its_subject() -> None:
+    fact = lives_in("Lisbon", subject="My  friend Sarah")
+    result = settled(fact, messages=[HOME], aliases={"my friend sarah": "sarah"})
+    assert result.facts["e-m1-0"]["subject"] == "sarah"
+
+
+def test_same_claim_confirms_instead_of_doubling() -> None:
+    known = {"k": known_fact("The user lives in Lisbon.")}
+    said_again = said("m9", "Still I live in LISBON", at=iso(5))
+    fact = lives_in("LISBON", fact="Their home is the city of Lisbon.")
+    result = settled(fact, messages=[said_again], known=known)
+    assert (result.added, result.confirmed) == ([], ["k"])
+    assert result.facts["k"]["confirmed_by"] == ["e-m9"]
+    assert result.facts["k"]["confirmed_at"] == iso(5)
+    assert (result.facts["k"]["text"], result.facts["k"]["valid_at"]) == ("The user lives in Lisbon.", iso(0))
+
+
+def test_older_confirmation_does_not_make_a_fact_older() -> None:
+    known = {"k": known_fact("The user lives in Lisbon.")}
+    result = settled(lives_in("Lisbon"), messages=[said("m9", "I live in Lisbon", at=iso(-5))], known=known)
+    assert result.facts["k"]["confirmed_at"] == iso(0)
+
+
+def test_same_sentence_confirms_whatever_value_was_given() -> None:
+    known = {"k": known_fact("The user lives in Lisbon.")}
+    assert settled(lives_in("Lisbon", value="the city"), messages=[HOME], known=known).confirmed == ["k"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"subject": "sarah"}, {"attribute": "origin"}, {"superseded_by": "x"}],
+    ids=lambda other: next(iter(other)),
+)
+def test_other_claim_is_not_confirmed(other: dict[str, Any]) -> None:
+    known = {"k": known_fact("Lives there.", value="Lisbon", **other)}
+    assert settled(lives_in("Lisbon"), messages=[HOME], known=known).added == ["e-m1-0"]
+
+
+LIKES = known_fact("The user likes jazz.", attribute="preference", value="modern jazz")
+
+
+@pytest.mark.parametrize(("value", "is_confirmed"), [("jazz", True), ("hard rock", False)])
+def test_cited_confirmation_needs_a_shared_word(value: str, *, is_confirmed: bool) -> None:
+    fact = extracted("jazz", attribute="preference", value=value, fact="Jazz it is.", confirms=[1])
+    result = settled(fact, messages=[said("m1", "jazz")], known={"k": LIKES})
+    assert bool(result.confirmed) == is_confirmed
+
+
+@pytest.mark.parametrize("numbers", [[0], [2], [-1], [99]])
+def test_number_of_no_known_fact_is_ignored(numbers: list[int]) -> None:
+    fact = extracted(
+        "jazz", attribute="preference", value="free jazz", fact="So.", confirms=numbers, supersedes=numbers
+    )
+    result = settled(fact, messages=[said("m1", "jazz")], known={"k": LIKES})
+    assert (result.confirmed, result.superseded) == ([], [])
+
+
+def test_values_without_words_are_not_the_same_claim() -> None:
+    known = {"k": known_fact("The user ran a marathon.", attribute="event", value="")}
+    fact = extracted("I broke a leg", attribute="event", value=" - ", fact="The user broke a leg.")
+    assert settled(fact, messages=[said("m1", "I broke a leg")], known=known).added == ["e-m1-0"]
+
+
+def test_claim_that_supersedes_is_not_taken_for_a_confirmation() -> None:
+    fact = extracted(
+        "no more jazz", attribute="preference", value="modern jazz", fact="The user is done with jazz.", supersedes=[1]
+    )
+    result = settled(fact, messages=[said("m1", "no more jazz", at=iso(1))], known={"k": LIKES})
+    assert (result.confirmed, result.superseded) == ([], ["k"])
+
+
+def test_newer_value_of_a_single_valued_property_supersedes_and_the_old_stays() -> None:
+    known = {"k": known_fact("The user lives in Lisbon.")}
+    fact = lives_in("Porto", since=iso(2))
+    result = settled(fact, messages=[said("m1", "I live in Porto", at=iso(9))], known=known)
+    assert result.superseded == ["k"]
+    assert result.facts["k"] == known["k"] | {"superseded_by": "e-m1-0", "invalid_at": iso(2)}
+    assert current(result.facts) == ["Porto"]
+    assert known["k"]["superseded_by"] is None, "what was passed in is not changed"
+
+
+@pytest.mark.parametrize("attribute", sorted(SINGLE_VALUED))
+def test_every_single_valued_property_has_one_current_value(attribute: str) -> None:
+    known = {"k": known_fact("Old.", attribute=attribute, value="old")}
+    fact = extracted("new", attribute=attribute, value="new", fact="New.")
+    assert current(settled(fact, messages=[said("m1", "new", at=iso(1))], known=known).facts) == ["new"]
+
+
+def test_fact_never_ends_before_it_began() -> None:
+    known = {"k": known_fact("The user lives in Lisbon.", valid_at=iso(3))}
+    fact = lives_in("Porto", since=iso(1))
+    result = settled(fact, messages=[said("m1", "I live in Porto", at=iso(4))], known=known)
+    assert result.facts["k"]["invalid_at"] == iso(3)
+
+
+def test_similarity_alone_supersedes_nothing() -> None:
+    known = {"k": known_fact("The user likes jazz.", attribute="preference", value="jazz")}
+    fact = extracted("I like jazz rock", attribute="preference", value="jazz rock", fact="The user likes jazz rock.")
+    result = settled(fact, messages=[said("m1", "I like jazz rock", at=iso(1))], known=known)
+    assert (result.added, result.superseded) == (["e-m1-0"], [])
+
+
+@pytest.mark.parametrize(("subject", "superseded"), [("user", ["k"]), ("sarah", [])])
+def test_cited_fact_is_superseded_only_for_the_same_subject(subject: str, superseded: list[str]) -> None:
+    known = {"k": known_fact("The user plans a trip.", attribute="plan", value="trip")}
+    fact = extracted(
+        "cancelled", subject=subject, attribute="plan", value="none", fact="The trip is off.", supersedes=[1]
+    )
+    assert settled(fact, messages=[said("m1", "cancelled", at=iso(1))], known=known).superseded == superseded
+
+
+RANKS: list[str] = [trust for trust, _ in sorted(TRUST_ORDER.items(), key=itemgetter(1))]
+
+
+@pytest.mark.parametrize("days", [-1, 1], ids=["said before", "said after"])
+@pytest.mark.parametrize("trust", ["user", "assistant"])
+@pytest.mark.parametrize("known_trust", RANKS)
+def test_lower_trust_never_ends_higher(known_trust: str, trust: str, days: int) -> None:
+    known = {"k": known_fact("Sarah lives in Lisbon.", subject="sarah", trust=known_trust)}
+    message = said("m1", "Sarah lives in Porto", role=trust, at=iso(days))
+    moved = lives_in("Porto", "Sarah lives in Porto", subject="Sarah", supersedes=[1])
+    result = settled(moved, messages=[message], known=known)
+    rank = {"k": RANKS.index(known_trust), "e-m1-0": RANKS.index(trust)}
+    facts = known | result.facts
+    for key, fact in facts.items():
+        if fact["superseded_by"] is not None:
+            assert rank[fact["superseded_by"]] >= rank[key]
+    if rank["k"] == rank["e-m1-0"]:
+        assert current(facts) == (["Porto"] if days > 0 else ["Lisbon"])
+
+
+def test_older_statement_that_comes_late_does_not_end_a_newer_one() -> None:
+    known = {"k": known_fact("The user lives in Porto.")}
+    message = said("m1", "I live in Lisbon", at=iso(-400))
+    result = settled(lives_in("Lisbon"), messages=[message], known=known)
+    assert current(known | result.facts) == ["Porto"]
+    assert result.facts["e-m1-0"]["superseded_by"] == "k"
+    assert result.facts["e-m1-0"]["invalid_at"] == iso(0)
+
+
+CITIES = [("Lisbon", -30.0), ("Porto", -20.0), ("Rome", -10.0), ("Oslo", 0.0)]
+
+
+def tell(city: str, days: float, known: Facts) -> Facts:
+    message = said(city, f"I live in {city}", at=iso(days))
+    return known | settled(lives_in(city), messages=[message], known=known).facts
+
+
+@pytest.mark.parametrize("order", list(permutations(CITIES)), ids=lambda order: "-".join(city for city, _ in order))
+def test_history_is_the_same_in_whatever_order_it_is_told(order: Sequence[tuple[str, float]]) -> None:
+    known: Facts = {}
+    for city, days in order:
+        known = tell(city, days, known)
+    spans = sorted((fact["valid_at"], fact["invalid_at"], fact["value"]) for fact in known.values())
+    assert spans == [
+        (iso(-30), iso(-20), "Lisbon"),
+        (iso(-20), iso(-10), "Porto"),
+        (iso(-10), iso(0), "Rome"),
+        (iso(0), None, "Oslo"),
+    ]
+
+
+def test_two_statements_in_one_batch_are_settled_in_order() -> None:
+    messages = [said("m1", "I live in Lisbon", episode="e"), said("m2", "I live in Porto, rather", episode="e")]
+    result = settled(lives_in("Porto", message=2), lives_in("Lisbon", message=1), messages=messages)
+    assert result.added == ["e-0", "e-1"]
+    assert current(result.facts) == ["Porto"]
+    assert result.facts["e-0"]["superseded_by"] == "e-1"
+
+
+def test_claim_made_twice_in_one_batch_is_one_fact() -> None:
+    messages = [HOME, said("m2", "As I said, I live in Lisbon")]
+    result = settled(lives_in("Lisbon"), lives_in("Lisbon", message=2), messages=messages)
+    assert list(result.facts) == ["e-m1-0"]
+    assert result.facts["e-m1-0"]["confirmed_by"] == ["e-m2"]
+
+
+def test_each_episode_counts_its_own_facts() -> None:
+    messages = [HOME, said("m2", "I like jazz and rock")]
+    likes = [
+        extracted(each, message=2, attribute="preference", value=each, fact=f"{each}.") for each in ("jazz", "rock")
+    ]
+    assert settled(lives_in("Lisbon"), *likes, messages=messages).added == ["e-m1-0", "e-m2-0", "e-m2-1"]
+
+
+def test_untouched_facts_are_not_written() -> None:
+    known = {"k": known_fact("Sarah works at Google.", subject="sarah", attribute="employer")}
+    assert list(settled(lives_in("Lisbon"), messages=[HOME], known=known).facts) == ["e-m1-0"]
+
+
+def test_revived_fact_is_current_again() -> None:
+    facts = {"a": known_fact("A.", superseded_by="b", invalid_at=iso(1)), "b": known_fact("B."), "c": known_fact("C.")}
+    left = revive(facts, {"b": facts["b"]})
+    assert set(left) == {"a", "c"}
+    assert (left["a"]["superseded_by"], left["a"]["invalid_at"]) == (None, None)
+    assert left["c"] == facts["c"]
+
+
+def test_fact_in_the_middle_of_a_history_leaves_no_second_current_value() -> None:
+    facts = {
+        "a": known_fact("A.", superseded_by="b", invalid_at=iso(1)),
+        "b": known_fact("B.", superseded_by="c", invalid_at=iso(2)),
+        "c": known_fact("C."),
+    }
+    left = revive(facts, {"b": facts["b"]})
+    assert (left["a"]["superseded_by"], left["a"]["invalid_at"]) == ("c", iso(2))
+
+
+@pytest.mark.parametrize(("text", "folded"), [("Hi, I'm  ALEX!", "hi i m alex"), ("...", ""), ("Straße", "strasse")])
+def test_folding_keeps_the_words(text: str, folded: str) -> None:
+    assert fold(text) == folded
+
+
+def test_only_the_user_makes_facts_about_the_user() -> None:
+    message = said("m1", "So you live in Porto.", role="assistant")
+    candidates, rejected = ground([lives_in("Porto", "you live in Porto")], [message], aliases={}, max_facts=60)
+    assert not candidates
+    assert rejected == {"about the user by another": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("Do I live in Porto?", "I live in Porto"),
+        ("Do I live in Porto?", "Do I live in Porto?"),
+        ("Thanks. What do you know about Sarah? Bye.", "Sarah"),
+        ("我住在波尔图吗？", "我住在波尔图"),
+    ],
+)
+def test_question_makes_no_fact(text: str, quote: str) -> None:
+    candidates, rejected = ground([lives_in("Porto", quote)], [said("m1", text)], aliases={}, max_facts=60)
+    assert not candidates
+    assert rejected == {"a question": 1}
+
+
+@pytest.mark.parametrize(
+    "text", ["I live in Porto. Do you?", "I live in Porto, where is good bread?", "I live in Porto"]
+)
+def test_statement_beside_a_question_makes_a_fact(text: str) -> None:
+    candidates, rejected = ground([lives_in("Porto")], [said("m1", text)], aliases={}, max_facts=60)
+    assert not rejected
+    assert len(candidates) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "is_only_question"),
+    [
+        ("Where do I live?", True),
+        ("Where do I live? And why?", True),
+        ("你住在哪里？", True),
+        ("Where do I live? I moved.", False),
+        ("I moved to Porto", False),
+        ("?!", False),
+        ("", False),
+    ],
+)
+def test_message_that_only_asks_is_recognized(text: str, *, is_only_question: bool) -> None:
+    assert is_only_asking(text) is is_only_question

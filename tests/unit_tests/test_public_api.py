@@ -1,0 +1,68 @@
+"""The names that users may rely on."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+
+import pytest
+
+import langchain_hybrid_memory as package
+from langchain_hybrid_memory import errors
+
+PUBLIC = [
+    "BufferConfig",
+    "ChromaStore",
+    "ConfigurationError",
+    "Entity",
+    "ExtractConfig",
+    "ExtractionError",
+    "Fact",
+    "FilterError",
+    "Hit",
+    "HybridItem",
+    "HybridMemory",
+    "HybridMemoryError",
+    "HybridMemoryMiddleware",
+    "ImportFormatError",
+    "Message",
+    "MissingUserError",
+    "ModelUnavailableError",
+    "RecallConfig",
+    "Receipt",
+    "Status",
+    "StorageError",
+    "SummaryConfig",
+    "UserMemory",
+    "create_embedding",
+]
+
+
+def test_public_names_are_these() -> None:
+    assert package.__all__ == sorted(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_name_exists_and_is_documented(name: str) -> None:
+    assert inspect.getdoc(getattr(package, name))
+
+
+def test_nothing_else_is_public() -> None:
+    names = {name for name, value in vars(package).items() if not name.startswith("_") and not inspect.ismodule(value)}
+    assert names == set(PUBLIC)
+
+
+def test_every_error_has_one_root() -> None:
+    raised = [value for value in vars(errors).values() if inspect.isclass(value)]
+    assert len(raised) > 5
+    assert all(issubclass(error, errors.HybridMemoryError) for error in raised)
+
+
+@pytest.mark.parametrize("name", ["ConfigurationError", "FilterError", "ImportFormatError"])
+def test_bad_values_are_value_errors_too(name: str) -> None:
+    assert issubclass(getattr(errors, name), ValueError)
+
+
+def test_types_ship_with_the_package() -> None:
+    module = importlib.import_module("langchain_hybrid_memory")
+    assert importlib.resources.files(module).joinpath("py.typed").is_file()
