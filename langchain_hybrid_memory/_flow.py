@@ -6,16 +6,21 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
+from itertools import count
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
 from langgraph.errors import GraphBubbleUp
+from langgraph.store.base import SearchOp
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
-    from langgraph.store.base import BaseStore, Op, Result
+    from langgraph.store.base import BaseStore, Op, Result, SearchItem
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+PAGE = 500
+"""Items a listing reads at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,18 @@ def batch(store: BaseStore, ops: Iterable[Op]) -> Flow[list[Result]]:
     if not pending:
         return []
     return (yield from Call(lambda: store.batch(pending), lambda: store.abatch(pending)))
+
+
+def listing(store: BaseStore, namespace: tuple[str, ...]) -> Flow[list[SearchItem]]:
+    """Everything under a namespace, page by page in the store's order; what lies elsewhere is left out."""
+    items: dict[tuple[tuple[str, ...], str], SearchItem] = {}
+    for offset in count(0, PAGE):
+        (found,) = yield from batch(store, [SearchOp(namespace, limit=PAGE, offset=offset)])
+        page = cast("list[SearchItem]", found)
+        items |= {(tuple(item.namespace), item.key): item for item in page}
+        if len(page) < PAGE:
+            break
+    return [item for (place, _), item in items.items() if place[: len(namespace)] == namespace]
 
 
 def invoke(runnable: Runnable[Any, T], value: object, config: RunnableConfig) -> Call[T]:

@@ -19,13 +19,12 @@ from langgraph.store.base import BaseStore, SearchItem, SearchOp
 from langchain_hybrid_memory._flow import Call, Flow, arun, attempt, batch, invoke, run
 from langchain_hybrid_memory.config import ExtractionMode
 from langchain_hybrid_memory.core import Core
-from langchain_hybrid_memory.errors import HybridMemoryError
+from langchain_hybrid_memory.errors import HybridMemoryError, describe
 from langchain_hybrid_memory.memorize import (
     RECURSION_LIMIT,
     MemorizeState,
     Report,
     add_reports,
-    describe,
     memorize_graph,
 )
 from langchain_hybrid_memory.scope import pending_root

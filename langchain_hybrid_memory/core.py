@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,15 +12,18 @@ from langchain_core.messages import AnyMessage, SystemMessage
 from langgraph.runtime import get_runtime
 from langgraph.store.base import BaseStore
 
-from langchain_hybrid_memory._flow import Flow
+from langchain_hybrid_memory._flow import Flow, Outcome, attempt
 from langchain_hybrid_memory.budget import TokenCounter
 from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, RecallConfig, SummaryConfig
+from langchain_hybrid_memory.errors import HybridMemoryError, describe
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
 from langchain_hybrid_memory.steps.compose import compose
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import record
+
+logger = logging.getLogger("langchain_hybrid_memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,11 @@ class Core:
     count: TokenCounter
     now: Callable[[], datetime]
 
+    @property
+    def learns(self) -> bool:
+        """Whether there is a model to draw facts with."""
+        return self.model is not None
+
     def store(self) -> BaseStore:
         """The store of the run this is called in; outside a run our own."""
         injected = _store_of_run() if self.prefers_injected_store else None
@@ -53,28 +62,33 @@ class Core:
         return current_scope(self.root)
 
     def recalled(self, state: MemoryState) -> Flow[MemoryUpdate]:
-        """The recall step for the present run."""
+        """The recall step for the present run; where it fails, the turn goes on with the window alone."""
         scope = self.scope()
         if scope is None:
             return {"recalled": None, "summary": None, **_passed_over(state)}
-        update = yield from recall(
-            state,
-            scope,
-            self.store(),
-            config=self.recall,
-            buffer=self.buffer,
-            now=self.now(),
-            count=self.count,
-            redact=self.redact,
+        outcome = yield from attempt(
+            recall(
+                state,
+                scope,
+                self.store(),
+                config=self.recall,
+                buffer=self.buffer,
+                now=self.now(),
+                count=self.count,
+                redact=self.redact,
+                learns=self.learns,
+            )
         )
+        update = _value_or_logged(outcome, "recall", otherwise={"recalled": None})
         return {**update, **_passed_over(state)} if scope.is_read_only else update
 
     def recorded(self, state: MemoryState) -> Flow[MemoryUpdate]:
-        """The record step for the present run."""
+        """The record step for the present run; where it fails, the cursor stays and a later turn sweeps again."""
         scope = self.scope()
         if scope is None or scope.is_read_only:
             return _passed_over(state)
-        return (yield from record(state, scope, self.store(), now=self.now(), redact=self.redact))
+        recording = record(state, scope, self.store(), now=self.now(), redact=self.redact, learns=self.learns)
+        return _value_or_logged((yield from attempt(recording)), "record", otherwise={})
 
     def composed(
         self, state: MemoryState, system_prompt: str | SystemMessage | None
@@ -88,6 +102,16 @@ class Core:
             buffer=self.buffer,
             count=self.count,
         )
+
+
+def _value_or_logged(outcome: Outcome[MemoryUpdate], step: str, *, otherwise: MemoryUpdate) -> MemoryUpdate:
+    """What a step returned. Failing to remember never costs the reply, but a setting that cannot work is raised."""
+    if outcome.value is not None:
+        return outcome.value
+    if isinstance(outcome.error, HybridMemoryError):
+        raise outcome.error
+    logger.error("%s failed and was left out of this turn: %s", step, describe(outcome.error))
+    return otherwise
 
 
 def _passed_over(state: MemoryState) -> MemoryUpdate:

@@ -37,3 +37,11 @@ class ModelUnavailableError(HybridMemoryError):
 
 class ImportFormatError(HybridMemoryError, ValueError):
     """A file to import holds a line that cannot be read; the message names the line."""
+
+
+def describe(error: BaseException | None) -> str:
+    """Name an error without its text where that is not ours: a provider's message may quote what was remembered."""
+    if isinstance(error, HybridMemoryError):
+        return f"{type(error).__name__}: {error}"
+    status = getattr(error, "status_code", None)
+    return type(error).__name__ + (f" (status {status})" if status else "")

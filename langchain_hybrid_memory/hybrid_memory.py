@@ -73,8 +73,8 @@ class HybridMemory:
         Args:
             model: Extracts and summarizes: a chat model, an `init_chat_model` string, or `None` to only record and
                 recall.
-            store: Keeps memories across threads: any LangGraph store, or the directory of a `ChromaStore` that is opened
-                and closed with the memory. `None` takes the store that a run brings along (a LangGraph server's), and
+            store: Keeps memories across threads: any LangGraph store, or the directory of a `ChromaStore`, opened and
+                closed with the memory. `None` takes the store that a run brings along (a LangGraph server's), and
                 else opens `./.hybrid-memory`.
             checkpointer: Keeps threads; passed to `graph`, and asked to delete a user's threads when they are
                 forgotten.

@@ -100,6 +100,8 @@ class Pending(TypedDict):
     recorded_at: str
     is_complete: bool
     """Whether the turn had ended; an open turn is indexed but not extracted."""
+    learns: bool
+    """Whether facts are to be drawn from it; otherwise work on it ends when it is indexed."""
     is_indexed: bool
     attempts: int
     error: str | None

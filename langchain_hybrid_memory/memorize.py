@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 
 from langchain_hybrid_memory._flow import Flow, arun, batch, run
 from langchain_hybrid_memory.core import Core
-from langchain_hybrid_memory.errors import HybridMemoryError
+from langchain_hybrid_memory.errors import describe
 from langchain_hybrid_memory.memories import StoredMessage
 from langchain_hybrid_memory.prompts.extraction import Extraction
 from langchain_hybrid_memory.scope import Scope
@@ -96,10 +96,9 @@ class _Steps:
 
     def index(self, state: MemorizeState) -> Flow[MemorizeState]:
         scope, store = self._scope(state), self._core.store()
-        is_last_step = self._core.model is None
-        count = yield from index(scope, store, state["queue"], is_last_step=is_last_step)
+        count = yield from index(scope, store, state["queue"])
         update = MemorizeState(report={"indexed": count}, chosen=[], messages=[])
-        if is_last_step or not state.get("learns"):
+        if not self._core.learns or not state.get("learns"):
             return update
         waiting = ready(
             state["queue"],
@@ -229,14 +228,6 @@ def _extraction_failed(_state: MemorizeState, error: NodeError) -> Command[Liter
 
 def _summary_failed(_state: MemorizeState, error: NodeError) -> Command[Literal["done"]]:
     return Command(update={"report": {"errors": [describe(error.error)]}}, goto="done")
-
-
-def describe(error: BaseException) -> str:
-    """Name an error without its text where that is not ours: a provider's message may quote what was remembered."""
-    if isinstance(error, HybridMemoryError):
-        return f"{type(error).__name__}: {error}"
-    status = getattr(error, "status_code", None)
-    return type(error).__name__ + (f" (status {status})" if status else "")
 
 
 def _cost(usage: Usage) -> Report:

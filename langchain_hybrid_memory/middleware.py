@@ -12,13 +12,13 @@ from langchain_hybrid_memory._flow import arun, run
 from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.nodes import recorded_turn
-from langchain_hybrid_memory.state import MemoryState
+from langchain_hybrid_memory.state import MemoryAgentState, MemoryState
 
 
-class HybridMemoryMiddleware(AgentMiddleware[MemoryState, Any]):  # type: ignore[type-var]  # ours is an AgentState too
+class HybridMemoryMiddleware(AgentMiddleware[MemoryAgentState, Any]):
     """Gives an agent the four memories; everything else about it stays as it is."""
 
-    state_schema = MemoryState
+    state_schema = MemoryAgentState
 
     def __init__(self, core: Core, background: Background) -> None:
         """Bind the hooks to one memory."""
@@ -31,11 +31,11 @@ class HybridMemoryMiddleware(AgentMiddleware[MemoryState, Any]):  # type: ignore
         """The name the hooks' nodes carry."""
         return "memory"
 
-    def before_agent(self, state: MemoryState, runtime: Runtime[Any]) -> dict[str, Any]:
+    def before_agent(self, state: MemoryAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Recall what matters for the newest message."""
         return dict(run(self._core.recalled(state)))
 
-    async def abefore_agent(self, state: MemoryState, runtime: Runtime[Any]) -> dict[str, Any]:
+    async def abefore_agent(self, state: MemoryAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Recall what matters for the newest message."""
         return dict(await arun(self._core.recalled(state)))
 
@@ -49,11 +49,11 @@ class HybridMemoryMiddleware(AgentMiddleware[MemoryState, Any]):  # type: ignore
         """Show the model the composed view; the state's messages stay untouched."""
         return await handler(self._composed(request))
 
-    def after_agent(self, state: MemoryState, runtime: Runtime[Any]) -> dict[str, Any]:
+    def after_agent(self, state: MemoryAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Put the turn on record and have it memorized."""
         return dict(run(recorded_turn(state, self._core, self._background)))
 
-    async def aafter_agent(self, state: MemoryState, runtime: Runtime[Any]) -> dict[str, Any]:
+    async def aafter_agent(self, state: MemoryAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Put the turn on record and have it memorized."""
         return dict(await arun(recorded_turn(state, self._core, self._background)))
 

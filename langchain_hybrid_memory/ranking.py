@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from langgraph.store.base import SearchItem
 
-from langchain_hybrid_memory.memories import Fact, Hit, Message, fact_from, message_from
 from langchain_hybrid_memory.keywords import coverage, index_terms, query_weights
+from langchain_hybrid_memory.memories import Fact, Hit, Message, fact_from, message_from
 
 
 class Candidate(NamedTuple):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired
+from typing import Annotated, Any, NotRequired
 
-from langchain.agents.middleware.types import PrivateStateAttr
+from langchain.agents.middleware.types import AgentState, PrivateStateAttr
 from langchain_core.messages import AnyMessage
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
@@ -34,11 +34,20 @@ class MemoryUpdate(TypedDict, total=False):
     recalled: Recalled | None
 
 
-class MemoryState(TypedDict):
-    """State of a graph with memory; the private channels are absent from its input and output."""
+class MemoryChannels(TypedDict):
+    """What memory keeps about a thread; private: absent from a graph's input and output."""
 
-    messages: Annotated[list[AnyMessage], add_messages]
     recorded_through: NotRequired[Annotated[str, PrivateStateAttr]]
     """Id of the last message that is in the log."""
     summary: NotRequired[Annotated[ThreadSummary | None, PrivateStateAttr]]
     recalled: NotRequired[Annotated[Recalled | None, PrivateStateAttr]]
+
+
+class MemoryState(MemoryChannels):
+    """State of a graph with memory."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class MemoryAgentState(AgentState[Any], MemoryChannels):
+    """State of an agent of `create_agent` with memory."""

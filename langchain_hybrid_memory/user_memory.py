@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.store.base import BaseStore, GetOp, Item, SearchItem, SearchOp
+from langgraph.store.base import GetOp, Item, SearchItem
 
-from langchain_hybrid_memory._flow import Flow, arun, batch, run
+from langchain_hybrid_memory._flow import Flow, arun, batch, listing, run
 from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.memories import (
@@ -27,8 +27,6 @@ from langchain_hybrid_memory.scope import Kind, Scope
 from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact
 from langchain_hybrid_memory.steps.recall import fit_hits, hits_from, search_ops
 from langchain_hybrid_memory.steps.record import Utterance, append, utterances
-
-PAGE = 500
 
 
 class UserMemory:
@@ -142,7 +140,14 @@ class UserMemory:
 
     def append(self, spoken: Sequence[Utterance], *, thread_id: str, now: datetime) -> Flow[int]:
         """Record prepared utterances without starting to memorize; for importers, see `record`."""
-        return append(spoken, self._in_thread(thread_id), self._core.store(), now=now, redact=self._core.redact)
+        return append(
+            spoken,
+            self._in_thread(thread_id),
+            self._core.store(),
+            now=now,
+            redact=self._core.redact,
+            learns=self._core.learns,
+        )
 
     def _in_thread(self, thread_id: str) -> Scope:
         return Scope(user_id=self._scope.user_id, thread_id=thread_id, root=self._scope.root)
@@ -201,16 +206,7 @@ class UserMemory:
         return (yield from self._background.alone(self._scope.user_id, forgetting, store))
 
     def _all(self, kind: Kind) -> Flow[list[SearchItem]]:
-        store: BaseStore = self._core.store()
-        items: dict[str, SearchItem] = {}
-        offset = 0
-        while True:
-            (found,) = yield from batch(store, [SearchOp(self._scope.namespace(kind), limit=PAGE, offset=offset)])
-            page = cast("list[SearchItem]", found)
-            items |= {item.key: item for item in page if self._scope.owns(item.namespace)}
-            offset += PAGE
-            if len(page) < PAGE:
-                return list(items.values())
+        return (yield from listing(self._core.store(), self._scope.namespace(kind)))
 
 
 def _is_about(fact: Fact, entity: Entity) -> bool:

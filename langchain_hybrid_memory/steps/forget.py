@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import count as count_from
 from typing import Any, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, SearchOp
 
-from langchain_hybrid_memory._flow import Call, Flow, batch
+from langchain_hybrid_memory._flow import PAGE, Call, Flow, batch, listing
 from langchain_hybrid_memory.memories import Receipt, StoredFact, StoredMessage
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
 from langchain_hybrid_memory.steps.settle import WHITE_SPACE, Facts, is_quoted, revive
 
-PAGE = 500
 BLANK = "[forgotten]"
 """Stands where a forgotten quote stood."""
 
@@ -36,7 +34,7 @@ def forget_fact(scope: Scope, store: BaseStore, fact_id: str) -> Flow[Receipt]:
     filters = ({"superseded_by": fact_id}, {"episode": fact["episode"]})
     found = yield from batch(store, [SearchOp(namespace, filter=wanted, limit=PAGE) for wanted in filters])
     related = {hit.key: cast("StoredFact", hit.value) for hits in found for hit in cast("list[SearchItem]", hits)}
-    thread = yield from _items(scope.thread_messages(fact["thread"]), store)
+    thread = yield from listing(store, scope.thread_messages(fact["thread"]))
     facts = _facts_without(related, fact_id, fact)
     messages = list(_messages_without([cast("StoredMessage", said.value) for said in thread], fact))
     yield from write(
@@ -59,7 +57,7 @@ def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpoi
     Checkpoints go first and the list of threads last, so that doing it again finishes what was interrupted.
     """
     removed: Counter[str] = Counter()
-    threads = yield from _items(scope.namespace("threads"), store)
+    threads = yield from listing(store, scope.namespace("threads"))
     for thread in threads:
         if checkpointer is not None:
             yield from _delete_thread(checkpointer, thread.key)
@@ -79,25 +77,9 @@ def _delete_thread(checkpointer: BaseCheckpointSaver[Any], thread: str) -> Call[
 
 
 def _clear(namespace: tuple[str, ...], store: BaseStore) -> Flow[int]:
-    items = yield from _items(namespace, store)
+    items = yield from listing(store, namespace)
     yield from batch(store, [PutOp(item.namespace, item.key, None) for item in items])
     return len(items)
-
-
-def _items(namespace: tuple[str, ...], store: BaseStore) -> Flow[list[SearchItem]]:
-    """Everything under a namespace, page by page."""
-    items: dict[tuple[tuple[str, ...], str], SearchItem] = {}
-    for offset in count_from(0, PAGE):
-        (found,) = yield from batch(store, [SearchOp(namespace, limit=PAGE, offset=offset)])
-        page = cast("list[SearchItem]", found)
-        items |= {(tuple(item.namespace), item.key): item for item in page if _is_under(item, namespace)}
-        if len(page) < PAGE:
-            break
-    return list(items.values())
-
-
-def _is_under(item: Item, namespace: tuple[str, ...]) -> bool:
-    return tuple(item.namespace[: len(namespace)]) == namespace
 
 
 def _facts_without(related: Facts, fact_id: str, fact: StoredFact) -> Facts:

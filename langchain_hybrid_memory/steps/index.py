@@ -17,14 +17,14 @@ INDEX_FIELDS = ["text"]
 EPISODES_A_BATCH = 64
 
 
-def index(scope: Scope, store: BaseStore, queue: Sequence[Episode], *, is_last_step: bool) -> Flow[int]:
+def index(scope: Scope, store: BaseStore, queue: Sequence[Episode]) -> Flow[int]:
     """Make the messages of queued episodes findable by meaning.
 
     Args:
         scope: Whose messages.
         store: Where they are.
-        queue: The user's queue; what is indexed already is passed over.
-        is_last_step: Whether nothing is left to do for an episode once it is indexed (there is no model).
+        queue: The user's queue; what is indexed already is passed over. Entries that nothing is to be learned from are
+            done with that, and removed.
 
     Returns:
         How many messages were embedded.
@@ -38,7 +38,7 @@ def index(scope: Scope, store: BaseStore, queue: Sequence[Episode], *, is_last_s
         ops: list[Op] = [index_op(scope, message) for message in fresh]
         for episode in episodes:
             for key, entry in episode["entries"].items():
-                rest = None if is_last_step else {**entry, "is_indexed": True}
+                rest = {**entry, "is_indexed": True} if entry["learns"] else None
                 ops.append(PutOp(scope.pending, key, rest, index=False))
         yield from write(store, ops)
         embedded += len(fresh)

@@ -6,15 +6,14 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
-from langgraph.store.base import BaseStore, GetOp, Item, SearchItem, SearchOp
+from langgraph.store.base import BaseStore, GetOp, Item
 from typing_extensions import TypedDict
 
-from langchain_hybrid_memory._flow import Flow, batch
+from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.memories import Pending, StoredMessage, from_iso
 from langchain_hybrid_memory.scope import Scope
 
-QUEUE_LIMIT = 1_000
 MAX_ATTEMPTS = 5
 """After this many failures an episode waits for an explicit `flush`."""
 
@@ -27,16 +26,17 @@ class Episode(TypedDict):
     message_ids: list[str]
     recorded_at: str
     is_complete: bool
+    learns: bool
     attempts: int
     entries: dict[str, Pending]
     """The entries by their keys; work on the episode is done when exactly these are gone."""
 
 
 def load(scope: Scope, store: BaseStore) -> Flow[list[Episode]]:
-    """The user's queue, oldest episode first, from at most 1,000 entries."""
-    (found,) = yield from batch(store, [SearchOp(scope.pending, limit=QUEUE_LIMIT)])
+    """The user's queue, oldest episode first."""
+    found = yield from listing(store, scope.pending)
     entries: dict[str, dict[str, Pending]] = {}
-    for item in cast("list[SearchItem]", found):
+    for item in found:
         entry = cast("Pending", item.value)
         if entry["user"] == scope.user_id:
             entries.setdefault(entry["episode"], {})[item.key] = entry
@@ -82,6 +82,7 @@ def ready(
         episode
         for episode in queue
         if episode["key"] not in tried
+        and episode["learns"]
         and (is_forced or episode["is_complete"] or from_iso(episode["recorded_at"]) < oldest_open)
         and (is_forced or episode["attempts"] < MAX_ATTEMPTS)
     ]
@@ -97,6 +98,7 @@ def _episode(entries: dict[str, Pending]) -> Episode:
         message_ids=list(dict.fromkeys(message_id for entry in ordered for message_id in entry["message_ids"])),
         recorded_at=min(entry["recorded_at"] for entry in entries.values()),
         is_complete=any(entry["is_complete"] for entry in entries.values()),
+        learns=any(entry["learns"] for entry in entries.values()),
         attempts=max(entry["attempts"] for entry in entries.values()),
         entries=entries,
     )

@@ -9,7 +9,7 @@ from typing import cast
 from langchain_core.messages import AnyMessage
 from langgraph.store.base import BaseStore, GetOp, Item, Op, Result, SearchItem, SearchOp
 
-from langchain_hybrid_memory._flow import Flow, batch
+from langchain_hybrid_memory._flow import Flow, attempt, batch
 from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens, fit, is_from_person, last_human, window
 from langchain_hybrid_memory.config import BufferConfig, RecallConfig
 from langchain_hybrid_memory.memories import Fact, Hit, StoredSummary, fingerprint
@@ -21,7 +21,7 @@ from langchain_hybrid_memory.steps.compose import render, render_line
 from langchain_hybrid_memory.steps.record import cursor_index, log, utterances
 
 
-def recall(
+def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
     state: MemoryState,
     scope: Scope,
     store: BaseStore,
@@ -31,11 +31,12 @@ def recall(
     now: datetime,
     count: TokenCounter = approximate_tokens,
     redact: Redactor = keep_everything,
+    learns: bool = True,
 ) -> Flow[MemoryUpdate]:
     """Find what matters for the newest human message, and put that message on record as pending.
 
     Costs one embedding and one `store.batch`, no model call. A message that the prompt shows anyway is not brought
-    back a second time.
+    back a second time. Where the search fails, the message is still put on record before the error is raised.
 
     Returns:
         The recalled block and the thread's summary, each `None` where there is nothing; and the log's cursor where the
@@ -48,8 +49,8 @@ def recall(
     text = messages[asked].text if is_from_person(messages[asked]) else ""
     lookup = GetOp(scope.namespace("summaries"), scope.thread_id)
     searches = search_ops(scope, text, config)
-    notes = _notes(state, asked, scope, now=now, redact=redact)
-    results = yield from batch(store, [lookup, *searches, *notes])
+    notes = _notes(state, asked, scope, now=now, redact=redact, learns=learns)
+    results = yield from _all_or_notes(store, [lookup, *searches], notes)
     summary = _summary_of_branch(results[0], scope, messages)
     visible = _visible(messages, summary, buffer, count)
     hits = hits_from(results[1 : 1 + len(searches)], scope, text, config)
@@ -104,12 +105,21 @@ def _recalled(asked: AnyMessage, hits: Sequence[Hit], config: RecallConfig, coun
     )
 
 
-def _notes(state: MemoryState, asked: int, scope: Scope, *, now: datetime, redact: Redactor) -> list[Op]:
+def _all_or_notes(store: BaseStore, reads: list[Op], notes: list[Op]) -> Flow[list[Result]]:
+    """Run everything in one batch; if that fails, as when the embedding does, at least the notes."""
+    outcome = yield from attempt(batch(store, [*reads, *notes]))
+    if outcome.error is not None:
+        yield from batch(store, notes)
+        raise outcome.error
+    return outcome.value or []
+
+
+def _notes(state: MemoryState, asked: int, scope: Scope, *, now: datetime, redact: Redactor, learns: bool) -> list[Op]:
     messages = state["messages"][: asked + 1]
     if scope.is_read_only or cursor_index(state) >= asked or not is_from_person(messages[asked]):
         return []
     fresh = {str(messages[asked].id)}
-    return log(utterances(messages, now=now), fresh, scope, now=now, redact=redact, is_complete=False)
+    return log(utterances(messages, now=now), fresh, scope, now=now, redact=redact, learns=learns, is_complete=False)
 
 
 def _summary_of_branch(item: Result, scope: Scope, messages: Sequence[AnyMessage]) -> ThreadSummary | None:

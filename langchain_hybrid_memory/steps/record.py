@@ -34,7 +34,13 @@ class Utterance:
 
 
 def record(
-    state: MemoryState, scope: Scope, store: BaseStore, *, now: datetime, redact: Redactor = keep_everything
+    state: MemoryState,
+    scope: Scope,
+    store: BaseStore,
+    *,
+    now: datetime,
+    redact: Redactor = keep_everything,
+    learns: bool = True,
 ) -> Flow[MemoryUpdate]:
     """Sweep every message behind the cursor into the log, and close the turn.
 
@@ -48,19 +54,25 @@ def record(
         return {}
     spoken = utterances(messages, now=now)
     fresh = yield from _not_recorded(spoken, state, scope, store, redact=redact)
-    yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, is_complete=True))
+    yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, learns=learns))
     return {"recorded_through": str(messages[-1].id)}
 
 
 def append(
-    spoken: Sequence[Utterance], scope: Scope, store: BaseStore, *, now: datetime, redact: Redactor = keep_everything
+    spoken: Sequence[Utterance],
+    scope: Scope,
+    store: BaseStore,
+    *,
+    now: datetime,
+    redact: Redactor = keep_everything,
+    learns: bool = True,
 ) -> Flow[int]:
     """Bring utterances of complete turns into the log from outside a graph; how many of them were new.
 
     What the log holds already, under the same id and with the same text, is left alone.
     """
     fresh = yield from _unknown(spoken, scope, store, redact=redact)
-    yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, is_complete=True))
+    yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, learns=learns))
     return len(fresh)
 
 
@@ -90,7 +102,8 @@ def log(
     *,
     now: datetime,
     redact: Redactor,
-    is_complete: bool,
+    learns: bool,
+    is_complete: bool = True,
 ) -> list[Op]:
     """The store writes that put `fresh` utterances of a thread into the log: the queue first, then the messages.
 
@@ -100,6 +113,7 @@ def log(
         scope: Whose log, and which thread.
         now: When they are recorded.
         redact: Applied to each text, once; only its result is stored.
+        learns: Whether facts are to be drawn from them.
         is_complete: Whether the last turn has ended.
     """
     episodes = _episodes(spoken, scope.thread_id)
@@ -110,7 +124,21 @@ def log(
     if not written:
         return []
     markers = [
-        _marker(scope, episode, members[episode], now=now, is_complete=is_complete or episode != episodes[-1])
+        _marker(
+            Pending(
+                user=scope.user_id,
+                thread=scope.thread_id,
+                episode=episode,
+                message_ids=members[episode],
+                recorded_at=to_iso(now),
+                is_complete=is_complete or episode != episodes[-1],
+                learns=learns,
+                is_indexed=False,
+                attempts=0,
+                error=None,
+            ),
+            scope,
+        )
         for episode in dict.fromkeys(episodes[index] for index in written)
     ]
     puts = [
@@ -167,19 +195,8 @@ def _message(said: Utterance, before: str, episode: str, scope: Scope, *, redact
     return PutOp(scope.thread_messages(scope.thread_id), said.id, dict(value), index=False)
 
 
-def _marker(scope: Scope, episode: str, message_ids: list[str], *, now: datetime, is_complete: bool) -> PutOp:
-    value = Pending(
-        user=scope.user_id,
-        thread=scope.thread_id,
-        episode=episode,
-        message_ids=message_ids,
-        recorded_at=to_iso(now),
-        is_complete=is_complete,
-        is_indexed=False,
-        attempts=0,
-        error=None,
-    )
-    return PutOp(scope.pending, f"{episode}-{message_ids[-1]}", dict(value), index=False)
+def _marker(entry: Pending, scope: Scope) -> PutOp:
+    return PutOp(scope.pending, f"{entry['episode']}-{entry['message_ids'][-1]}", dict(entry), index=False)
 
 
 def _role(message: BaseMessage) -> Role | None:

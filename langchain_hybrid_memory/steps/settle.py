@@ -19,9 +19,7 @@ USER = "user"
 WORD = re.compile(r"\w+")
 WHITE_SPACE = re.compile(r"\s+")
 CLAUSE_END = re.compile(r"[.,;:!?\n\u3002\uff0c\uff01\uff1f\u061f]|$")
-SENTENCE = re.compile(
-    r"[^.!?\n\u3002\uff01\uff1f\u061f]*\w[^.!?\n\u3002\uff01\uff1f\u061f]*([.!?\u3002\uff01\uff1f\u061f]?)"
-)
+SENTENCE_END = re.compile(r"([.!?\n\u3002\uff01\uff1f\u061f])")
 QUESTION_MARKS = frozenset("?\uff1f\u061f")
 """Western, East Asian and Arabic."""
 SPELLINGS_OF_USER = frozenset({"user", "the user", "i", "me", "myself"})
@@ -144,7 +142,8 @@ def is_quoted(quote: str, text: str) -> bool:
 
 def is_only_asking(text: str) -> bool:
     """Whether every sentence of a text is a question."""
-    ends = SENTENCE.findall(text)
+    pieces = [*SENTENCE_END.split(text), ""]
+    ends = [end for sentence, end in zip(pieces[::2], pieces[1::2], strict=True) if WORD.search(sentence)]
     return bool(ends) and all(end in QUESTION_MARKS for end in ends)
 
 

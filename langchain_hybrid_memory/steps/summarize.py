@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from itertools import count as count_from
 from typing import cast
 
 from langchain_core.language_models import BaseChatModel
-from langgraph.store.base import BaseStore, GetOp, Item, PutOp, SearchItem, SearchOp
+from langgraph.store.base import BaseStore, GetOp, Item, PutOp
 
-from langchain_hybrid_memory._flow import Flow, batch, call
+from langchain_hybrid_memory._flow import Flow, batch, call, listing
 from langchain_hybrid_memory.budget import TokenCounter, cut_text
 from langchain_hybrid_memory.config import SummaryConfig
 from langchain_hybrid_memory.errors import ExtractionError
@@ -18,7 +17,6 @@ from langchain_hybrid_memory.prompts.summary import summary_prompt
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.extract import Usage
 
-PAGE = 500
 NOTHING = StoredSummary(text="", through_id="", through_position=-1, messages=0)
 
 
@@ -109,14 +107,7 @@ def _folded(
 
 
 def _behind(scope: Scope, store: BaseStore, position: int) -> Flow[list[StoredMessage]]:
-    """The thread's messages after `position`, in order."""
-    wanted: dict[str, object] = {"position": {"$gt": position}}
-    messages: dict[str, StoredMessage] = {}
-    for offset in count_from(0, PAGE):
-        search = SearchOp(scope.thread_messages(scope.thread_id), filter=wanted, limit=PAGE, offset=offset)
-        (found,) = yield from batch(store, [search])
-        page = cast("list[SearchItem]", found)
-        messages |= {item.key: cast("StoredMessage", item.value) for item in page if scope.owns(item.namespace)}
-        if len(page) < PAGE:
-            break
-    return sorted(messages.values(), key=lambda message: message["position"])
+    """The thread's messages after `position`, in order; compared here, as not every store compares numbers."""
+    items = yield from listing(store, scope.thread_messages(scope.thread_id))
+    messages = [cast("StoredMessage", item.value) for item in items]
+    return sorted((m for m in messages if m["position"] > position), key=lambda message: message["position"])

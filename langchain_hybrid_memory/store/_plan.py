@@ -10,9 +10,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, SearchOp, get_text_at_path
 
+from langchain_hybrid_memory.keywords import index_terms, query_weights
 from langchain_hybrid_memory.store._filters import Condition, compile_filter
 from langchain_hybrid_memory.store._items import dump_value, encode, encode_namespace, prefixes, well_formed
-from langchain_hybrid_memory.keywords import index_terms, query_weights
 
 KEYWORD_SHARE: Final = 0.4
 

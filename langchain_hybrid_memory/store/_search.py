@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from langchain_hybrid_memory.store._items import HybridItem, Row, Signals, namespace_range
 from langchain_hybrid_memory.keywords import coverage, match_any
+from langchain_hybrid_memory.store._items import HybridItem, Row, Signals, namespace_range
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,13 +25,13 @@ def main(
     rows = {}
     with tempfile.TemporaryDirectory() as folder, Progress(transient=True) as progress:
         for number, name in enumerate(SYSTEMS):
-            task = progress.add_task(name, total=turns)
+            advance = partial(progress.advance, progress.add_task(name, total=turns))
             measured = measure(
                 name,
                 Path(folder) / str(number),
                 turns=turns,
                 turns_a_thread=turns_a_thread,
-                on_turn=lambda task=task: progress.advance(task),
+                on_turn=advance,
             )
             rows[name] = measured.row(turns)
     table = Table("system", *next(iter(rows.values())))

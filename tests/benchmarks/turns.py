@@ -24,8 +24,12 @@ from langchain_hybrid_memory.cli.checkpoints import DROP_APPLIED, DROP_OLDER
 from langchain_hybrid_memory.hybrid_memory import open_store
 from tests.doubles.embedding import WordEmbedding
 
-QUESTION = "Turn {turn}: my colleague Ana in Lisbon wants to know how the budget of project {turn} came to {turn}0 euros. "
-ANSWER = "The budget of that project covers travel, accommodation and two workshops; the rest was kept as a reserve. " * 4
+QUESTION = (
+    "Turn {turn}: my colleague Ana in Lisbon wants to know how the budget of project {turn} came to {turn}0 euros. "
+)
+ANSWER = (
+    "The budget of that project covers travel, accommodation and two workshops; the rest was kept as a reserve. " * 4
+)
 
 
 class InstantModel(BaseChatModel):
@@ -43,6 +47,7 @@ class InstantModel(BaseChatModel):
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
         self._asked_at.append(time.perf_counter())
+        del messages
         return ChatResult(generations=[ChatGeneration(message=AIMessage(ANSWER))])
 
 

@@ -145,6 +145,7 @@ def entry(episode: str, *message_ids: str, **more: Any) -> Pending:
         "message_ids": list(message_ids),
         "recorded_at": iso(0),
         "is_complete": True,
+        "learns": True,
         "is_indexed": False,
         "attempts": 0,
         "error": None,
@@ -160,6 +161,7 @@ def queued(key: str, **more: Any) -> Episode:
         "message_ids": [key],
         "recorded_at": iso(0),
         "is_complete": True,
+        "learns": True,
         "attempts": 0,
         "entries": {},
     }

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tests.doubles.extractor import extract_by_rules
 from tests.doubles.life import learning_model, open_life, puts, talking_model
 
 if TYPE_CHECKING:
@@ -18,10 +19,23 @@ if TYPE_CHECKING:
 
     from tests.doubles.doors import Mode
 
+ASIDE = "This is said in passing, by number"
+
 
 def die(*_: object) -> Any:
     """End this process as a power cut would."""
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def rambling(seed: int) -> Callable[[Sequence[BaseMessage], Any], Any]:
+    """Extract by rule, with a fact more than the next process will find: what it redoes, it must replace as a set."""
+
+    def read(messages: Sequence[BaseMessage], schema: Any) -> Any:
+        answer = extract_by_rules(messages, schema)
+        asides = [{**fact, "attribute": "other", "fact": f"{ASIDE} {seed}."} for fact in answer["facts"]]
+        return {**answer, "facts": [*asides, *answer["facts"]]}
+
+    return read
 
 
 def recalls(ops: Sequence[Op]) -> bool:
@@ -74,8 +88,7 @@ async def alive(mode: Mode, path: Path, text: str, *, point: str | None, seed: i
         return die() if point == "before the answer" else f"Noted: {seed}."
 
     brain = learning_model(seed=seed)
-    if point == "in extraction":
-        brain.structured = die
+    brain.structured = die if point == "in extraction" else rambling(seed)
     async with open_life(mode, path, brain=brain, chat=talking_model(replies=answer), watch=watch) as life:
         await life.say(text)
         await life.flush()

@@ -162,12 +162,15 @@ async def test_embedding_that_fails_after_the_reply_is_made_up_for(tmp_path: Pat
         assert [fact.value for fact in await life.facts()] == ["Lisbon"]
 
 
-async def test_turn_whose_recall_failed_is_swept_up_by_the_next(tmp_path: Path, mode: Mode) -> None:
+async def test_failed_recall_costs_neither_the_reply_nor_the_message(
+    tmp_path: Path, mode: Mode, caplog: pytest.LogCaptureFixture
+) -> None:
     embedding = WordEmbedding()
     async with open_life(mode, tmp_path, brain=learning_model(), embedding=embedding) as life:
-        embedding.error = ConnectionError("refused")
-        with pytest.raises(ConnectionError):
-            await life.say("I live in Lisbon.")
+        embedding.error = ConnectionError("secret words")
+        assert await life.say("I live in Lisbon.") == "Noted, number 1."
+        assert "ConnectionError" in caplog.text
+        assert "secret words" not in caplog.text
         embedding.error = None
         await life.say("I prefer tea.")
         await life.flush()
@@ -178,13 +181,13 @@ async def test_turn_whose_recall_failed_is_swept_up_by_the_next(tmp_path: Path, 
 class Faulty:
     """Makes batches fail that write a certain kind, while `kind` names one."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, error: Exception) -> None:
         self.kind: str | None = kind
+        self.error = error
 
     def __call__(self, when: str, ops: list[Op]) -> None:
         if when == "before" and self.kind and any(op.value for op in puts(ops, self.kind)) and self.is_hit(ops):
-            msg = "disk full"
-            raise StorageError(msg)
+            raise self.error
 
     def is_hit(self, ops: list[Op]) -> bool:
         return self.kind != "messages" or any(op.index for op in puts(ops, "messages"))
@@ -195,7 +198,7 @@ class Faulty:
 async def test_store_that_fails_after_the_reply_is_made_up_for(
     tmp_path: Path, mode: Mode, kind: str, extraction: str
 ) -> None:
-    watch = Faulty(kind)
+    watch = Faulty(kind, StorageError("disk full"))
     async with open_life(mode, tmp_path, brain=learning_model(), watch=watch, extraction=extraction) as life:
         assert await life.say("I live in Lisbon.") == "Noted, number 1."
         status = await settle(life)
@@ -205,14 +208,27 @@ async def test_store_that_fails_after_the_reply_is_made_up_for(
         assert [fact.value for fact in await life.facts()] == ["Lisbon"]
 
 
-async def test_turn_that_could_not_be_recorded_says_so_and_is_swept_up_by_the_next(tmp_path: Path, mode: Mode) -> None:
-    watch = Faulty("threads")
+async def test_store_that_cannot_be_written_stops_the_turn_and_the_next_sweeps_it_up(
+    tmp_path: Path, mode: Mode
+) -> None:
+    watch = Faulty("threads", StorageError("disk full"))
     async with open_life(mode, tmp_path, brain=learning_model(), watch=watch) as life:
         with pytest.raises(StorageError, match="disk full"):
             await life.say("I live in Lisbon.")
         watch.kind = None
         await life.say("I prefer tea.")
         await life.flush()
+        assert sorted(fact.value for fact in await life.facts()) == ["Lisbon", "tea"]
+
+
+async def test_store_that_is_away_costs_no_reply_and_the_next_turn_sweeps_it_up(tmp_path: Path, mode: Mode) -> None:
+    watch = Faulty("threads", ConnectionError("gone"))
+    async with open_life(mode, tmp_path, brain=learning_model(), watch=watch) as life:
+        assert await life.say("I live in Lisbon.") == "Noted, number 1."
+        watch.kind = None
+        await life.say("I prefer tea.")
+        await life.flush()
+        assert await logged(life) == ["I live in Lisbon.", "I prefer tea."]
         assert sorted(fact.value for fact in await life.facts()) == ["Lisbon", "tea"]
 
 

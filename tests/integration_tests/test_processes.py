@@ -8,7 +8,6 @@ import multiprocessing
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,9 +76,17 @@ async def test_killed_process_loses_nothing_and_doubles_nothing(
     assert (status.pending, status.last_error) == (0, None)
     assert sorted(item.value["text"] for item in found if item.value["role"] == "user") == sorted(said)
     assert [count(facts, words) for words in KNOWN[:5]] == [1] * 5
+    assert point == "after done" or count(facts, die.ASIDE) == 0
     assert all(item.value["is_indexed"] for item in found)
 
 
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param("sync", marks=pytest.mark.xfail(reason="`include_raw` puts the model call into a thread pool")),
+        "async",
+    ],
+)
 async def test_process_leaves_at_once_while_it_learns_and_the_next_one_takes_over(tmp_path: Path, mode: Mode) -> None:
     errors = await asyncio.to_thread(leave, mode, tmp_path / "memory")
     assert not [line for line in errors.splitlines() if "Task" in line or "never" in line or "Traceback" in line]
@@ -96,10 +103,11 @@ def leave(mode: Mode, path: Path) -> str:
     with subprocess.Popen(  # noqa: S603 - our own script in our own interpreter
         [*command, mode, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "done\n"
-        began = time.monotonic()
-        _, errors = process.communicate(timeout=55)
-        assert time.monotonic() - began < EXIT_SECONDS
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "done\n"
+            _, errors = process.communicate(timeout=EXIT_SECONDS)
+        finally:
+            process.kill()
     assert process.returncode == 0
     return errors

@@ -94,6 +94,19 @@ async def test_memory_may_be_used_again_after_closing(call: Door, home: Path) ->
     assert (home / ".hybrid-memory").is_dir()
 
 
+async def test_store_may_be_named_by_its_directory(
+    call: Door, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = HybridMemory(None, store=tmp_path / "mine", embedding=WordEmbedding())
+    await call(memory.for_user("alex"), "record", [("user", "I live in Lisbon.")], thread_id="first")
+    store = memory.store
+    assert repr(store) == f"ChromaStore({str(tmp_path / 'mine')!r})"
+    await close(call, memory)
+    with pytest.raises(StorageError, match="is closed"):
+        await call(store, "get", ("memory",), "anything")
+    assert not caplog.text
+
+
 async def test_given_store_stays_open(call: Door, tmp_path: Path) -> None:
     with ChromaStore.open(tmp_path, index={"embed": WordEmbedding(), "fields": ["text"]}) as store:
         memory = HybridMemory(None, store=store)

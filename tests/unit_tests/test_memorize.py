@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_hybrid_memory import ExtractConfig, ExtractionError, HybridMemory, MissingUserError, SummaryConfig
-from langchain_hybrid_memory.memorize import Report, add_reports, describe
+from langchain_hybrid_memory.errors import describe
+from langchain_hybrid_memory.memorize import Report, add_reports
 from tests.doubles.life import WatchedStore, count, learning_model, puts, store_in_memory
 from tests.doubles.scripted import ScriptedChatModel
 

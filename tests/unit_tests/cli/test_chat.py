@@ -122,10 +122,13 @@ def test_a_model_that_fails_costs_one_line_and_no_message(terminal: Terminal, fa
     assert terminal.recall("boat").count("My boat is red.") == 1
 
 
-def test_an_embedding_that_fails_loses_no_message(terminal: Terminal) -> None:
+def test_an_embedding_that_fails_costs_neither_the_reply_nor_the_message(
+    terminal: Terminal, caplog: pytest.LogCaptureFixture
+) -> None:
     terminal.embedding.error = ConnectionError("no embeddings")
     terminal.pipe("My boat is red.", model=talker())
-    assert "no reply: ConnectionError: no embeddings" in terminal.errors
+    assert "recall failed and was left out of this turn: ConnectionError" in caplog.text
+    assert "no reply" not in terminal.errors
     terminal.embedding.error = None
     terminal.pipe("Hello", model=talker(), thread="t2")
     assert terminal.recall("boat").count("My boat is red.") == 1

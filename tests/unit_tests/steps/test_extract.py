@@ -42,7 +42,7 @@ from tests.doubles.scripted import Fault, ScriptedChatModel
 from tests.doubles.stores import LyingStore
 
 if TYPE_CHECKING:
-    from langchain_hybrid_memory.memories import StoredMessage
+    from langchain_hybrid_memory.memories import Role, StoredMessage
     from tests.doubles.scripted import Structure
     from tests.doubles.stores import WatchedStore
     from tests.unit_tests.steps.conftest import Driver
@@ -356,6 +356,7 @@ async def test_model_is_told_how_many_facts_it_may_give(drive: Driver) -> None:
 def test_question_costs_no_call_where_only_the_user_is_read() -> None:
     message = said("m1", "Where do I live?")
     episodes = [queued("e-m1")]
+    roles: tuple[Role, ...]
     for roles, expected in ((("user",), []), (("user", "assistant"), [message])):
         _, chosen = choose_episodes(episodes, [message], config=ExtractConfig(roles=roles), count=approximate_tokens)
         assert chosen == expected

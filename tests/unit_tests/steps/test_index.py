@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from tests.unit_tests.steps.conftest import Driver
 
 
-async def recorded(drive: Driver, store: WatchedStore, *messages: AnyMessage) -> None:
-    await drive(append(utterances(messages, now=NOW), ALEX, store, now=NOW))
+async def recorded(drive: Driver, store: WatchedStore, *messages: AnyMessage, learns: bool = True) -> None:
+    await drive(append(utterances(messages, now=NOW), ALEX, store, now=NOW, learns=learns))
 
 
-async def indexed(drive: Driver, store: WatchedStore, *, is_last_step: bool = False) -> int:
+async def indexed(drive: Driver, store: WatchedStore) -> int:
     queue = await drive(load(ALEX, store))
-    return await drive(index(ALEX, store, queue, is_last_step=is_last_step))
+    return await drive(index(ALEX, store, queue))
 
 
 def scored(store: WatchedStore, query: str) -> list[str]:
@@ -48,9 +48,9 @@ async def test_indexed_episode_still_waits_for_extraction(drive: Driver, store: 
     assert (entry["is_indexed"], entry["is_complete"], entry["attempts"]) == (True, True, 0)
 
 
-async def test_without_a_model_indexing_empties_the_queue(drive: Driver, store: WatchedStore) -> None:
-    await recorded(drive, store, *turns(1, 3))
-    assert await indexed(drive, store, is_last_step=True) == 6
+async def test_what_was_recorded_without_a_model_is_done_when_it_is_indexed(drive: Driver, store: WatchedStore) -> None:
+    await recorded(drive, store, *turns(1, 3), learns=False)
+    assert await indexed(drive, store) == 6
     assert queue_of(store) == {}
 
 

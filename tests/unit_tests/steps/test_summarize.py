@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from langchain_hybrid_memory import _flow
 from langchain_hybrid_memory.budget import approximate_tokens
 from langchain_hybrid_memory.config import SummaryConfig
 from langchain_hybrid_memory.errors import ExtractionError
 from langchain_hybrid_memory.prompts.summary import summary_prompt
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps import summarize as module
 from langchain_hybrid_memory.steps.summarize import choose_leaving, summarize
 from tests.doubles.builders import ALEX, keep, said
 from tests.doubles.scripted import ScriptedChatModel
@@ -242,7 +242,7 @@ async def test_foreign_item_that_a_store_returns_is_not_folded_in(drive: Driver)
 async def test_thread_of_several_pages_is_read_whole(
     drive: Driver, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PAGE", 7)
+    monkeypatch.setattr(_flow, "PAGE", 7)
     keep(store, *thread(1, 14))
     await fold_in(drive, store, summarizer())
     known = digest(store)
