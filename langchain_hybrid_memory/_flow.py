@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
+from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import SearchOp
 
 if TYPE_CHECKING:
+    from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.runnables import Runnable, RunnableConfig
     from langgraph.store.base import BaseStore, Op, Result, SearchItem
 
@@ -149,6 +151,16 @@ def invoke(runnable: Runnable[Any, T], value: object, config: RunnableConfig) ->
     return Call(lambda: contextvars.Context().run(runnable.invoke, value, config), ainvoke)
 
 
-def call(runnable: Runnable[Any, T], value: object) -> Call[T]:
-    """Invoke a runnable as a part of the present run: its callbacks, streams and traces include it."""
-    return Call(lambda: runnable.invoke(value), lambda: runnable.ainvoke(value))
+def call(runnable: Runnable[Any, T], value: object, *handlers: BaseCallbackHandler) -> Call[T]:
+    """Invoke a runnable as a part of the present run: its callbacks, streams and traces include it.
+
+    Args:
+        runnable: What to invoke.
+        value: Its input.
+        handlers: Are told of this invocation too.
+    """
+
+    def config() -> RunnableConfig:
+        return merge_configs(ensure_config(), {"callbacks": list(handlers)} if handlers else {})
+
+    return Call(lambda: runnable.invoke(value, config()), lambda: runnable.ainvoke(value, config()))

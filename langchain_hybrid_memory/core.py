@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, SystemMessage
+from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 from langgraph.store.base import BaseStore
 
@@ -22,6 +23,9 @@ from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
 from langchain_hybrid_memory.steps.compose import compose
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import record
+
+TOOL_NODE = "tools"
+"""The name of the node that runs an agent's tools."""
 
 logger = logging.getLogger("langchain_hybrid_memory")
 
@@ -56,10 +60,13 @@ class Core:
     def scope(self) -> Scope | None:
         """The scope of the run this is called in; `None` where memory is switched off for it.
 
+        A run nested in another agent's tool may recall and leaves no trace: its "user" is that agent's model.
+
         Raises:
             MissingUserError: If the run names no user.
         """
-        return current_scope(self.root)
+        scope = current_scope(self.root)
+        return replace(scope, is_read_only=True) if scope and _is_in_a_tool() else scope
 
     def recalled(self, state: MemoryState) -> Flow[MemoryUpdate]:
         """The recall step for the present run; where it fails, the turn goes on with the window alone."""
@@ -117,6 +124,12 @@ def _value_or_logged(outcome: Outcome[MemoryUpdate], step: str, *, otherwise: Me
 def _passed_over(state: MemoryState) -> MemoryUpdate:
     """Move the cursor over the messages of a turn that must leave no trace, so that no later turn sweeps them up."""
     return {"recorded_through": str(state["messages"][-1].id)} if state["messages"] else {}
+
+
+def _is_in_a_tool() -> bool:
+    """Whether the present run was started by a tool: the last part of its namespace is its own node."""
+    *parents, _ = str(get_config().get("configurable", {}).get("checkpoint_ns", "")).split("|")
+    return any(parent.partition(":")[0] == TOOL_NODE for parent in parents)
 
 
 def _store_of_run() -> BaseStore | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from langchain.chat_models import init_chat_model
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, SystemMessage
@@ -18,11 +17,11 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import MessagesState
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
-from openai import OpenAIError
 
 from langchain_hybrid_memory._flow import Flow, arun, blocking, run
 from langchain_hybrid_memory.background import Background, Listener, Status
 from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens
+from langchain_hybrid_memory.chat_model import create_chat_model
 from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, ExtractionMode, RecallConfig, SummaryConfig
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.embedding import create_embedding
@@ -148,9 +147,8 @@ class HybridMemory:
             system_prompt: Leads every prompt.
         """
         return turn_graph(
-            self._core,
             self.nodes,
-            create_chat_model(model) if isinstance(model, str) else model,
+            model,
             system_prompt=system_prompt,
             checkpointer=self.checkpointer,
             store=self._given_store,
@@ -241,17 +239,3 @@ def _quiet(model: str | BaseChatModel | None) -> BaseChatModel | None:
     """The model for internal calls: it never streams, so it has no tokens that could reach anybody."""
     chosen = create_chat_model(model) if isinstance(model, str) else model
     return chosen.model_copy(update={"disable_streaming": True}) if chosen else None
-
-
-def create_chat_model(model: str) -> BaseChatModel:
-    """Set up a chat model from an `init_chat_model` string such as `openai:gpt-5-mini`.
-
-    Raises:
-        ConfigurationError: If the string is unknown, or the provider's package or key is missing.
-    """
-    try:
-        return init_chat_model(model)
-    except (ValueError, ImportError, OpenAIError) as error:
-        reason = " ".join(str(error).split())
-        msg = f"cannot use the chat model {model!r}: {reason}"
-        raise ConfigurationError(msg) from error

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from langchain_core.runnables import RunnableLambda
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, SystemMessage
+from langchain_core.runnables import Runnable, RunnableLambda
 
-from langchain_hybrid_memory._flow import Flow, arun, run
+from langchain_hybrid_memory._flow import Flow, arun, call, run
 from langchain_hybrid_memory.background import Background
+from langchain_hybrid_memory.chat_model import create_chat_model
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
 
@@ -35,7 +38,7 @@ class StepNode(RunnableLambda[MemoryState, Any]):
 
 
 class Nodes:
-    """The nodes to put into a graph of your own: `recall` before the answer, `record` after it."""
+    """The nodes to put into a graph of your own: `recall`, then `respond` or an answer of your own, then `record`."""
 
     def __init__(self, core: Core, background: Background) -> None:
         """Build the nodes of one memory."""
@@ -43,6 +46,30 @@ class Nodes:
         self._background = background
         self.recall = StepNode(core.recalled, "recall")
         self.record = StepNode(self._record, "record")
+
+    def respond(
+        self,
+        model: str | Runnable[LanguageModelInput, AIMessage],
+        *,
+        system_prompt: str | SystemMessage | None = None,
+    ) -> StepNode:
+        """A node that answers with what memory holds in the prompt: summary, window and recalled block.
+
+        Args:
+            model: A chat model, with tools or structured output bound as you like, or an `init_chat_model` string.
+            system_prompt: Leads every prompt.
+
+        Raises:
+            ConfigurationError: If the model cannot be set up.
+        """
+        chat_model = create_chat_model(model) if isinstance(model, str) else model
+
+        def step(state: MemoryState) -> Flow[dict[str, Any]]:
+            system, messages = self._core.composed(state, system_prompt)
+            answer = yield from call(chat_model, [system, *messages] if system else messages)
+            return {"messages": [answer]}
+
+        return StepNode(step, "respond")
 
     def _record(self, state: MemoryState) -> Flow[MemoryUpdate]:
         return (yield from recorded_turn(state, self._core, self._background))

@@ -96,7 +96,9 @@ def import_command(
     with (
         open_memory(path, embeds) as store,
         closing(choose_chat_model("none" if no_extract else model)) as choice,
-        HybridMemory(choice.model, store=store, on_memorized=lambda _, report: reports.append(report)) as memory,
+        HybridMemory(
+            choice.model, store=store, extract=choice.extract, on_memorized=lambda _, report: reports.append(report)
+        ) as memory,
     ):
         load(embeds)
         try:

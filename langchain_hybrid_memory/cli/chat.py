@@ -63,7 +63,9 @@ def _begin(stack: ExitStack, choice: Choice, store: BaseStore, setting: Setting)
         if user == user_id:
             reports.append(report)
 
-    memory = stack.enter_context(HybridMemory(choice.model, store=store, checkpointer=saver, on_memorized=note))
+    memory = stack.enter_context(
+        HybridMemory(choice.model, store=store, checkpointer=saver, extract=choice.extract, on_memorized=note)
+    )
     turn: Turn = (
         Talk(memory, choice.model, screen, loop, user_id=user_id, thread_id=thread_id)
         if choice.model
@@ -151,9 +153,9 @@ class _Conversation:
             self._screen.tell(f"{queued(waiting)} and will be learned from next time")
 
     def _learn(self) -> None:
-        waiting = self._memory.status().pending
-        if waiting:
-            with self._screen.working(_progress(waiting)) as change:
+        status = self._memory.status()
+        if status.pending or status.running:
+            with self._screen.working(_progress(status.pending)) as change:
                 status = finish(self._memory, lambda pending: change(_progress(pending)))
             if status.pending:
                 self._screen.tell(f"{queued(status.pending)}: could not be learned from yet")

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from langchain_hybrid_memory.chat_model import create_chat_model
 from langchain_hybrid_memory.cli.local_model import NAME as LOCAL_NAME
 from langchain_hybrid_memory.cli.local_model import LocalChatModel, create_local_model
 from langchain_hybrid_memory.cli.loopback import NO_KEY, LoopbackChatModel, loopback_settings
+from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.errors import ConfigurationError, ModelUnavailableError
 
 if TYPE_CHECKING:
@@ -29,12 +31,21 @@ SERVER_SECONDS = 5.0
 ACCEPTED = '"provider:model" such as "openai:gpt-5-mini", "local" (embedded) or "none" (recall only)'
 
 
+SMALL_STEPS = ExtractConfig(roles=("user",), batch_tokens=160, neighbors=4, max_facts=4)
+"""A small model reads what the user said, a few sentences at a time: it repeats itself over more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The model that was taken, and a line that says which and why; no model means recall only."""
 
     model: BaseChatModel | None
     description: str
+
+    @property
+    def extract(self) -> ExtractConfig:
+        """How facts are best extracted with this model."""
+        return SMALL_STEPS if isinstance(self.model, LocalChatModel) else ExtractConfig()
 
     def close(self) -> None:
         """Stop the embedded model's server, if that is what was taken."""
@@ -79,16 +90,11 @@ def _named(name: str, folder: Path | None) -> Choice:
     if not name.strip():
         msg = f"--model is empty. It takes {ACCEPTED}"
         raise ConfigurationError(msg)
-    from langchain.chat_models import init_chat_model
-    from openai import OpenAIError
-
     try:
-        model: BaseChatModel = init_chat_model(name)
-    except (ValueError, ImportError, OpenAIError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        msg = f"cannot use --model {name!r}: {reason}. It takes {ACCEPTED}"
+        return Choice(create_chat_model(name), f"{name} (--model)")
+    except ConfigurationError as error:
+        msg = f"{str(error).rstrip('.')}. --model takes {ACCEPTED}"
         raise ConfigurationError(msg) from error
-    return Choice(model, f"{name} (--model)")
 
 
 def _openai(settings: Mapping[str, str]) -> Choice:

@@ -13,18 +13,9 @@ from langchain_hybrid_memory.memories import StoredEntity, StoredFact, StoredMes
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, ExtractedEntity, Extraction
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.extract import Neighbor
+from langchain_hybrid_memory.steps.ground import SPELLINGS_OF_USER, USER, Candidate, fold, ground
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
-from langchain_hybrid_memory.steps.settle import (
-    SPELLINGS_OF_USER,
-    USER,
-    Candidate,
-    Facts,
-    Settlement,
-    fold,
-    ground,
-    revive,
-    settle,
-)
+from langchain_hybrid_memory.steps.settle import Facts, Settlement, revive, settle
 
 SAME_LIMIT = 100
 """Facts of one episode, or of one subject and attribute, that are looked at."""

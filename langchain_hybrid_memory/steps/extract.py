@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable
 from langgraph.store.base import BaseStore, SearchItem, SearchOp
 from openai import LengthFinishReasonError
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, override
 
 from langchain_hybrid_memory._flow import Flow, attempt, batch, call
 from langchain_hybrid_memory.budget import TokenCounter, cut_text
@@ -19,8 +21,8 @@ from langchain_hybrid_memory.errors import ExtractionError
 from langchain_hybrid_memory.memories import StoredFact, StoredMessage
 from langchain_hybrid_memory.prompts.extraction import Extraction, answer_schema, extraction_prompt, repair_prompt
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.ground import is_only_asking
 from langchain_hybrid_memory.steps.load import Episode
-from langchain_hybrid_memory.steps.settle import is_only_asking
 
 PROBLEM_CHARACTERS = 600
 """Of a validation error, this much is sent back for repair."""
@@ -105,7 +107,7 @@ def extract(
     """
     prompt = extraction_prompt(messages, [neighbor["fact"] for neighbor in neighbors], instructions=config.instructions)
     options: dict[str, Any] = {"method": config.method} if config.method else {}
-    structured = model.with_structured_output(answer_schema(config.max_facts), include_raw=True, **options)
+    structured = model.with_structured_output(answer_schema(config.max_facts), **options)
     asked: list[AnyMessage] = prompt
     usage = Usage()
     for _ in range(2):
@@ -132,25 +134,34 @@ class _Answer(NamedTuple):
     """The kind of problem, for people; quotes nothing."""
 
 
+class _Listener(BaseCallbackHandler):
+    """Keeps the message a model answered with.
+
+    `include_raw=True` would hand it over too, but runs the model in a thread pool, which holds up the exit of the
+    process until the model has answered.
+    """
+
+    def __init__(self) -> None:
+        self.message: AIMessage | None = None
+
+    @override
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        generation = response.generations[0][0]
+        if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
+            self.message = generation.message
+
+
 def _ask(structured: Runnable[Any, Any], prompt: Sequence[AnyMessage]) -> Flow[_Answer]:
-    """Ask once; integrations report an unreadable answer by an error raised, by one returned, or by `None`."""
-    outcome = yield from attempt(call(structured, prompt))
-    if outcome.error is not None:
-        if not isinstance(outcome.error, ValueError | LengthFinishReasonError):
-            raise outcome.error
-        return _Answer(None, None, _short(outcome.error), type(outcome.error).__name__)
-    answer = cast("Mapping[str, Any]", outcome.value)
-    raw: AIMessage = answer["raw"]
-    if raw.response_metadata.get("finish_reason") == "length":
+    """Ask once. What the model answered but nobody could read, and what no server should answer, is a bad answer."""
+    listener = _Listener()
+    outcome = yield from attempt(call(structured, prompt, listener))
+    raw = listener.message
+    if raw is not None and raw.response_metadata.get("finish_reason") == "length":
         return _Answer(None, raw, "it was cut off; answer with fewer and shorter facts", "cut off")
-    parsed = answer["parsed"]
-    if isinstance(parsed, Extraction):
-        return _Answer(Extraction(facts=parsed.facts, entities=parsed.entities), raw)
-    error = answer["parsing_error"]
-    if error is None:
+    if isinstance(outcome.value, Extraction):
+        return _Answer(Extraction(facts=outcome.value.facts, entities=outcome.value.entities), raw)
+    if outcome.error is None:
         return _Answer(None, raw, "it holds nothing in the schema", "nothing in the schema")
-    return _Answer(None, raw, _short(error), type(error).__name__)
-
-
-def _short(error: BaseException) -> str:
-    return str(error)[:PROBLEM_CHARACTERS]
+    if raw is None and not isinstance(outcome.error, ValueError | LengthFinishReasonError):
+        raise outcome.error
+    return _Answer(None, raw, str(outcome.error)[:PROBLEM_CHARACTERS], type(outcome.error).__name__)

@@ -12,9 +12,10 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, 
 from langchain_hybrid_memory._flow import PAGE, Call, Flow, batch, listing
 from langchain_hybrid_memory.memories import Receipt, StoredFact, StoredMessage
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.ground import WHITE_SPACE, is_quoted
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
-from langchain_hybrid_memory.steps.settle import WHITE_SPACE, Facts, is_quoted, revive
+from langchain_hybrid_memory.steps.settle import Facts, revive
 
 BLANK = "[forgotten]"
 """Stands where a forgotten quote stood."""

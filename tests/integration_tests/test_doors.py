@@ -130,7 +130,7 @@ async def test_private_channels_are_kept_and_not_given_out(mode: Mode, door: str
 @tool
 def weather(city: str) -> str:
     """Tell the weather."""
-    return f"It rains in {city}. I live in Oslo."
+    return f"It rains in {city}. I live in Oslo. Tom works at Acme as a baker."
 
 
 def calling(*cities: str) -> AIMessage:

@@ -80,13 +80,6 @@ async def test_killed_process_loses_nothing_and_doubles_nothing(
     assert all(item.value["is_indexed"] for item in found)
 
 
-@pytest.mark.parametrize(
-    "mode",
-    [
-        pytest.param("sync", marks=pytest.mark.xfail(reason="`include_raw` puts the model call into a thread pool")),
-        "async",
-    ],
-)
 async def test_process_leaves_at_once_while_it_learns_and_the_next_one_takes_over(tmp_path: Path, mode: Mode) -> None:
     errors = await asyncio.to_thread(leave, mode, tmp_path / "memory")
     assert not [line for line in errors.splitlines() if "Task" in line or "never" in line or "Traceback" in line]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import SummarizationMiddleware
 from langchain.agents.middleware.types import AgentMiddleware, ModelRequest
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, SystemMessage
-from langchain_core.tools import tool
+from langchain_core.tools import StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel
 
@@ -123,3 +124,29 @@ async def test_two_agents_may_share_a_memory(mode: Mode) -> None:
     asked = {"messages": [("user", "Where do I live?")]}
     await life.call(other, "invoke", asked, configured("alex", "first"))
     assert "I live in Lisbon." in life.prompt
+
+
+@pytest.mark.parametrize("checkpointer", [None, InMemorySaver()], ids=["no checkpointer", "checkpointer"])
+async def test_agent_used_as_a_tool_recalls_and_leaves_no_trace(mode: Mode, checkpointer: Any) -> None:
+    """Law 7: what such an agent is told are the words of another model."""
+    memory, expert = HybridMemory(learning_model(), store=store_in_memory()), talking_model()
+    middleware: Any = memory.middleware()
+    nested: Any = create_agent(expert, middleware=[middleware], checkpointer=checkpointer)
+
+    async def aask(question: str) -> str:
+        return str((await nested.ainvoke({"messages": [("user", question)]}))["messages"][-1].text)
+
+    def ask(question: str) -> str:
+        return str(nested.invoke({"messages": [("user", question)]})["messages"][-1].text)
+
+    calling = AIMessage("", tool_calls=[{"name": "ask", "args": {"question": "I live in Rome."}, "id": "1"}])
+    chat = talking_model(replies=[calling, "Done."])
+    asking = StructuredTool.from_function(ask, aask, description="Ask an expert.")
+    agent: Any = create_agent(chat, tools=[asking], middleware=[middleware], checkpointer=InMemorySaver())
+    life = Life(memory, agent, chat, Door(mode))
+    await life.call(memory.for_user("alex"), "record", [("user", "I prefer tea.")], thread_id="other")
+    assert await life.say("I live in Lisbon. What tea do I prefer where I live?") == "Done."
+    await life.flush()
+    assert "I prefer tea." in expert.calls[0].prompt
+    assert "I live in Rome." not in await logged(life)
+    assert sorted(fact.value for fact in await life.facts(current_only=False)) == ["Lisbon", "tea"]

@@ -23,7 +23,7 @@ def _server(monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "said"),
     [
         (["chat"], "answers at OPENAI_BASE_URL 'http://127.0.0.1:9/v1'"),
-        (["chat", "--model", "nonsense"], "cannot use --model 'nonsense'"),
+        (["chat", "--model", "nonsense"], "cannot use the chat model 'nonsense'"),
         (["chat", "--model", "none", "--embedding", "nonsense"], "unknown embedding 'nonsense'"),
         (["chat", "--model", "none", "--user", ""], "user_id is ''"),
         (["chat", "--model", "none", "--path", __file__], "test_app.py"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -117,9 +118,11 @@ async def test_interrupted_thread_resumes_from_its_pending_writes(tmp_path: Path
         calls.append("steady")
         return {"numbers": [1]}
 
-    def shaky(_: Sums) -> dict[str, Any]:
+    async def shaky(_: Sums) -> dict[str, Any]:
         calls.append("shaky")
         if failing:
+            while not rows(tmp_path, "writes"):  # noqa: ASYNC110 - what the other node gave is saved by another thread
+                await asyncio.sleep(0.01)
             msg = "the model is away"
             raise ConnectionError(msg)
         return {"numbers": [2]}

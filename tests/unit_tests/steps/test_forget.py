@@ -17,8 +17,8 @@ from langchain_hybrid_memory.scope import KINDS, Scope
 from langchain_hybrid_memory.steps import forget as module
 from langchain_hybrid_memory.steps.consolidate import consolidate
 from langchain_hybrid_memory.steps.forget import BLANK, _without, forget_everything, forget_fact
+from langchain_hybrid_memory.steps.ground import is_quoted
 from langchain_hybrid_memory.steps.record import append, utterances
-from langchain_hybrid_memory.steps.settle import is_quoted
 from langchain_hybrid_memory.store import ChromaStore
 from tests.doubles.builders import (
     ALEX,

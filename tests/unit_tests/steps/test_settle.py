@@ -12,16 +12,8 @@ from hypothesis import strategies as st
 
 from langchain_hybrid_memory.memories import TRUST_ORDER
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, VERSION
-from langchain_hybrid_memory.steps.settle import (
-    Facts,
-    Settlement,
-    fold,
-    ground,
-    is_only_asking,
-    is_quoted,
-    revive,
-    settle,
-)
+from langchain_hybrid_memory.steps.ground import fold, ground, is_only_asking, is_quoted
+from langchain_hybrid_memory.steps.settle import Facts, Settlement, revive, settle
 from tests.doubles.builders import NOW, extracted, iso, known_fact, lives_in, said
 
 if TYPE_CHECKING:

@@ -1,0 +1,121 @@
+"""Keeps of a model's facts those that rest on words that were really said, and said as a fact."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from langchain_hybrid_memory.memories import StoredMessage, entity_key
+from langchain_hybrid_memory.prompts.extraction import ExtractedFact
+
+USER = "user"
+WORD = re.compile(r"\w+")
+WHITE_SPACE = re.compile(r"\s+")
+CLAUSE_END = re.compile(r"[.,;:!?\n\u3002\uff0c\uff01\uff1f\u061f]|$")
+SENTENCE_END = re.compile(r"([.!?\n\u3002\uff01\uff1f\u061f])")
+QUESTION_MARKS = frozenset("?\uff1f\u061f")
+"""Western, East Asian and Arabic."""
+SPELLINGS_OF_USER = frozenset({"user", "the user", "i", "me", "myself"})
+
+
+class Candidate(NamedTuple):
+    """An extracted fact whose quote was found, with the message it was found in."""
+
+    fact: ExtractedFact
+    message: StoredMessage
+    subject: str
+
+    @property
+    def claim(self) -> tuple[str, str, str]:
+        """What is claimed, in a form that equal claims share."""
+        return (self.subject, self.fact.attribute, fold(self.fact.value))
+
+
+def ground(
+    facts: Iterable[ExtractedFact],
+    messages: Sequence[StoredMessage],
+    *,
+    aliases: Mapping[str, str],
+    max_facts: int,
+) -> tuple[list[Candidate], Counter[str]]:
+    """Keep the facts whose quote occurs in a message of the batch, white space and case apart.
+
+    A quote that stands in another message than the one cited is moved there: small models count badly but copy well.
+
+    Args:
+        facts: The model's facts.
+        messages: The batch, in the order the model saw it numbered.
+        aliases: Subjects by the other names they go by, both folded.
+        max_facts: Facts beyond this many are rejected.
+
+    Returns:
+        The candidates in the order of their messages, and how many facts were rejected for each reason.
+    """
+    rejected: Counter[str] = Counter()
+    candidates: list[Candidate] = []
+    for number, fact in enumerate(facts):
+        source = _source(fact, messages)
+        if number >= max_facts:
+            rejected["too many"] += 1
+        elif source is None:
+            rejected["quote not found"] += 1
+        elif (reason := _objection(fact, source, aliases)) is not None:
+            rejected[reason] += 1
+        else:
+            candidates.append(Candidate(fact, source, _subject(fact.subject, source, aliases)))
+    order = {message["id"]: index for index, message in enumerate(messages)}
+    return sorted(candidates, key=lambda candidate: order[candidate.message["id"]]), rejected
+
+
+def fold(text: str) -> str:
+    """Fold a text so that only its words count."""
+    return " ".join(WORD.findall(text.casefold()))
+
+
+def is_quoted(quote: str, text: str) -> bool:
+    """Whether a quote occurs in a text, white space and case apart; an empty one never does."""
+    wanted = WHITE_SPACE.sub(" ", quote).strip().casefold()
+    return bool(wanted) and wanted in WHITE_SPACE.sub(" ", text).casefold()
+
+
+def is_only_asking(text: str) -> bool:
+    """Whether every sentence of a text is a question."""
+    pieces = [*SENTENCE_END.split(text), ""]
+    ends = [end for sentence, end in zip(pieces[::2], pieces[1::2], strict=True) if WORD.search(sentence)]
+    return bool(ends) and all(end in QUESTION_MARKS for end in ends)
+
+
+def _source(fact: ExtractedFact, messages: Sequence[StoredMessage]) -> StoredMessage | None:
+    cited = messages[fact.message - 1 : fact.message] if fact.message > 0 else []
+    return next((message for message in [*cited, *messages] if is_quoted(fact.quote, message["text"])), None)
+
+
+def _subject(subject: str, message: StoredMessage, aliases: Mapping[str, str]) -> str:
+    """Fold a subject; "the user" is the speaker where messages name their speakers, else `user`."""
+    folded = entity_key(subject)
+    if folded in SPELLINGS_OF_USER:
+        return entity_key(message["speaker"]) if message["speaker"] else USER
+    return aliases.get(folded, folded)
+
+
+def _objection(fact: ExtractedFact, source: StoredMessage, aliases: Mapping[str, str]) -> str | None:
+    """Why a grounded fact is not worth keeping, if it is not."""
+    if not fact.fact.strip():
+        return "empty"
+    if _is_asked(fact.quote, source["text"]):
+        return "a question"
+    if source["role"] != "user" and _subject(fact.subject, source, aliases) == USER:
+        return "about the user by another"
+    return None
+
+
+def _is_asked(quote: str, text: str) -> bool:
+    """Whether the clause that a quote ends in is a question."""
+    flat, wanted = WHITE_SPACE.sub(" ", text).casefold(), WHITE_SPACE.sub(" ", quote).strip().casefold()
+    if wanted[-1] in QUESTION_MARKS:
+        return True
+    rest = flat[flat.index(wanted) + len(wanted) :]
+    end = CLAUSE_END.search(rest)
+    return wanted[-1].isalnum() and end is not None and end.group() in QUESTION_MARKS
