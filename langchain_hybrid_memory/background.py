@@ -7,8 +7,7 @@ import contextvars
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
@@ -17,6 +16,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore, SearchItem, SearchOp
 
 from langchain_hybrid_memory._flow import Call, Flow, arun, attempt, batch, invoke, run
+from langchain_hybrid_memory.claims import Claims
 from langchain_hybrid_memory.config import ExtractionMode
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.errors import HybridMemoryError, describe
@@ -68,7 +68,7 @@ class Background:
         self._core = core
         self._mode = mode
         self._listener = listener
-        self._claims = _Claims()
+        self._claims = Claims()
         self._jobs: deque[tuple[str, BaseStore]] = deque()
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._thread: threading.Thread | None = None
@@ -242,69 +242,3 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-class _Claims:
-    """Which users are being worked on in this process, and which of them have to be looked at again."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._active: set[str] = set()
-        self._again: dict[str, bool] = {}
-
-    @property
-    def count(self) -> int:
-        return len(self._active)
-
-    def claim(self, user_id: str, *, is_forced: bool) -> bool:
-        """Ask for a run; whether the caller has to start it (else one that is running will look again)."""
-        with self._changed:
-            self._again[user_id] = is_forced or self._again.get(user_id, False)
-            is_free = user_id not in self._active
-            self._active.add(user_id)
-            return is_free
-
-    def begin(self, user_id: str) -> bool:
-        """Take up what was asked for; whether a forced run is among it."""
-        with self._changed:
-            return self._again.pop(user_id, False)
-
-    def end(self, user_id: str) -> bool:
-        """Let go of a user unless another run was asked for meanwhile; whether it was let go."""
-        with self._changed:
-            if user_id in self._again:
-                return False
-            self._active.discard(user_id)
-            self._changed.notify_all()
-            return True
-
-    def release(self, user_id: str) -> None:
-        """Let go of a user whatever was asked for; harmless when nothing is held."""
-        with self._changed:
-            self._again.pop(user_id, None)
-            self._active.discard(user_id)
-            self._changed.notify_all()
-
-    @contextmanager
-    def released_on_failure(self, user_id: str) -> Iterator[None]:
-        """Let go of a user if the block is left by an exception, cancellation included."""
-        try:
-            yield
-        except BaseException:
-            self.release(user_id)
-            raise
-
-    def take(self, user_id: str) -> bool:
-        """Claim a user nobody works on; whether that worked."""
-        with self._changed:
-            is_free = user_id not in self._active
-            self._active.add(user_id)
-            return is_free
-
-    def wait_until_free(self, user_id: str) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: user_id not in self._active)
-
-    def wait_until_idle(self, timeout: float | None) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._active, timeout)

@@ -92,7 +92,7 @@ class ExtractConfig(_Checked):
     """Messages of at most this many tokens go into one model call; a longer episode goes alone and cut."""
     neighbors: int = 8
     """At most this many known facts are shown to the model beside the messages."""
-    max_facts: int = 40
+    max_facts: int = 60
     """The model is told to give at most this many a call; those beyond are dropped and counted."""
     open_turn_seconds: float = 600.0
     """A turn that never ended (its model failed) is extracted after this long."""

@@ -122,8 +122,11 @@ def _value_or_logged(outcome: Outcome[MemoryUpdate], step: str, *, otherwise: Me
 
 
 def _passed_over(state: MemoryState) -> MemoryUpdate:
-    """Move the cursor over the messages of a turn that must leave no trace, so that no later turn sweeps them up."""
-    return {"recorded_through": str(state["messages"][-1].id)} if state["messages"] else {}
+    """Move both cursors over a turn that must leave no trace, so that no later one sweeps it up or quotes it."""
+    if not state["messages"]:
+        return {}
+    last = str(state["messages"][-1].id)
+    return {"recorded_through": last, "skipped_through": last}
 
 
 def _is_in_a_tool() -> bool:

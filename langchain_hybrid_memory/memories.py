@@ -198,7 +198,7 @@ class Hit(_Returned):
 
     item: Fact | Message
     score: float
-    """Weight in this search, in [0, 1]; higher is better, comparable within one search."""
+    """Weight in this search; higher is better, comparable within one search."""
     signals: Mapping[str, float] = field(default_factory=dict)
     """What the score was made of, by name."""
     outdated: tuple[str, ...] = ()

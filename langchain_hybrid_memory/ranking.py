@@ -22,6 +22,19 @@ class Candidate(NamedTuple):
     """Share of the query's weighted terms that the item's text, or the text before it, contains."""
 
 
+FACT_PRIOR = 0.15
+"""A fact is a sentence made to stand alone, a message is not. A first value, not tuned on anything."""
+USER_PRIOR = 0.05
+"""For what the user said. Measured: .541 to .559 recall at 10 on BEAM's chats, .950 to .969 on MemoryBank's."""
+
+
+def prior(item: Fact | Message) -> float:
+    """What an item is worth whatever the question, to be added to its score."""
+    if isinstance(item, Fact):
+        return FACT_PRIOR
+    return USER_PRIOR if item.role == "user" else 0.0
+
+
 def rank(
     query: str,
     *,
@@ -32,11 +45,11 @@ def rank(
 ) -> list[Hit]:
     """Fuse facts and messages into one order, best first.
 
-    The score is `(1 - keyword_weight) * dense + keyword_weight * keyword`, where `dense` is the cosine stretched over
-    the candidates of this query to [0, 1] (min-max fusion: Bruch, Gai and Ingber, "An Analysis of Fusion Functions for
-    Hybrid Retrieval", ACM TOIS 2023). Stretching makes models whose cosines sit in a narrow band comparable.
-    Superseded facts are dropped, and a message one of them rests on says which of its words are outdated. Something
-    not embedded yet is scored by words alone, and left out if it shares none with the query.
+    The score is `(1 - keyword_weight) * dense + keyword_weight * keyword + prior`, where `dense` is the cosine
+    stretched over the candidates of this query to [0, 1] (min-max fusion: Bruch, Gai and Ingber, "An Analysis of
+    Fusion Functions for Hybrid Retrieval", ACM TOIS 2023). Stretching makes models whose cosines sit in a narrow band
+    comparable. Superseded facts are dropped, and a message one of them rests on says which of its words are outdated.
+    Something not embedded yet is scored by words alone, and left out if it shares none with the query.
 
     Args:
         query: What is asked.
@@ -94,8 +107,10 @@ def _outdated(items: Iterable[Fact | Message]) -> dict[tuple[str, str], list[str
 
 
 def _hit(candidate: Candidate, low: float, span: float, keyword_weight: float) -> Hit:
+    item, keyword = candidate.item, candidate.keyword
+    signals = {"keyword": keyword, "prior": prior(item)}
     if candidate.dense is None:
-        return Hit(item=candidate.item, score=candidate.keyword, signals={"keyword": candidate.keyword})
+        return Hit(item=item, score=keyword + signals["prior"], signals=signals)
     stretched = (candidate.dense - low) / span if span else 1.0
-    score = (1 - keyword_weight) * stretched + keyword_weight * candidate.keyword
-    return Hit(item=candidate.item, score=score, signals={"cosine": candidate.dense, "keyword": candidate.keyword})
+    score = (1 - keyword_weight) * stretched + keyword_weight * keyword + signals["prior"]
+    return Hit(item=item, score=score, signals={"cosine": candidate.dense, **signals})

@@ -30,6 +30,7 @@ class MemoryUpdate(TypedDict, total=False):
     """What a step changes in the state."""
 
     recorded_through: str
+    skipped_through: str
     summary: ThreadSummary | None
     recalled: Recalled | None
 
@@ -38,7 +39,9 @@ class MemoryChannels(TypedDict):
     """What memory keeps about a thread; private: absent from a graph's input and output."""
 
     recorded_through: NotRequired[Annotated[str, PrivateStateAttr]]
-    """Id of the last message that is in the log."""
+    """Id of the last message that is in the log, or was passed over."""
+    skipped_through: NotRequired[Annotated[str, PrivateStateAttr]]
+    """Id of the last message of a turn that had to leave no trace."""
     summary: NotRequired[Annotated[ThreadSummary | None, PrivateStateAttr]]
     recalled: NotRequired[Annotated[Recalled | None, PrivateStateAttr]]
 

@@ -20,8 +20,8 @@ from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.errors import ExtractionError
 from langchain_hybrid_memory.memories import StoredFact, StoredMessage
 from langchain_hybrid_memory.prompts.extraction import Extraction, answer_schema, extraction_prompt, repair_prompt
+from langchain_hybrid_memory.questions import is_only_asking
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.ground import is_only_asking
 from langchain_hybrid_memory.steps.load import Episode
 
 PROBLEM_CHARACTERS = 600
@@ -140,6 +140,8 @@ class _Listener(BaseCallbackHandler):
     `include_raw=True` would hand it over too, but runs the model in a thread pool, which holds up the exit of the
     process until the model has answered.
     """
+
+    run_inline = True  # on the event loop: nothing here takes time
 
     def __init__(self) -> None:
         self.message: AIMessage | None = None

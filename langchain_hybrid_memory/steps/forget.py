@@ -12,7 +12,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, 
 from langchain_hybrid_memory._flow import PAGE, Call, Flow, batch, listing
 from langchain_hybrid_memory.memories import Receipt, StoredFact, StoredMessage
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.ground import WHITE_SPACE, is_quoted
+from langchain_hybrid_memory.steps.ground import is_quoted, without_quote
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
 from langchain_hybrid_memory.steps.settle import Facts, revive
@@ -94,14 +94,14 @@ def _unquoted(other: StoredFact, fact: StoredFact) -> StoredFact:
     if not set(other["message_ids"]) & set(fact["message_ids"]):
         return other
     is_part = is_quoted(other["quote"], fact["quote"])
-    return {**other, "quote": BLANK if is_part else _without(other["quote"], fact["quote"])}
+    return {**other, "quote": BLANK if is_part else without_quote(other["quote"], fact["quote"], blank=BLANK)}
 
 
 def _messages_without(thread: Iterable[StoredMessage], fact: StoredFact) -> Iterator[StoredMessage]:
     """The messages of a thread that change: those the fact rests on, and those that have one of them as context."""
     messages = list(thread)
     texts = {
-        message["id"]: _without(message["text"], fact["quote"])
+        message["id"]: without_quote(message["text"], fact["quote"], blank=BLANK)
         for message in messages
         if message["id"] in fact["message_ids"]
     }
@@ -124,19 +124,3 @@ def _messages_without(thread: Iterable[StoredMessage], fact: StoredFact) -> Iter
 def _message_op(scope: Scope, message: StoredMessage) -> Op:
     place = scope.thread_messages(message["thread"])
     return PutOp(place, message["id"], dict(message), index=INDEX_FIELDS if message["is_indexed"] else False)
-
-
-def _without(text: str, quote: str) -> str:
-    """Replace a quote wherever it stands by a blank, matched as grounding matches it: white space and case apart."""
-    if not is_quoted(quote, text):
-        return text
-    flat, wanted = WHITE_SPACE.sub(" ", text), WHITE_SPACE.sub(" ", quote).strip().casefold()
-    # folding may lengthen a character (ß becomes ss): where in `flat` each folded one comes from
-    origins = [index for index, character in enumerate(flat) for _ in character.casefold()] + [len(flat)]
-    kept: list[str] = []
-    position = 0
-    for piece in flat.casefold().split(wanted):
-        is_torn = position > 0 and origins[position - 1] == origins[position]  # half a character matched: it goes too
-        kept.append(flat[origins[position] + is_torn : origins[position + len(piece)]])
-        position += len(piece) + len(wanted)
-    return BLANK.join(kept)

@@ -9,14 +9,11 @@ from typing import NamedTuple
 
 from langchain_hybrid_memory.memories import StoredMessage, entity_key
 from langchain_hybrid_memory.prompts.extraction import ExtractedFact
+from langchain_hybrid_memory.questions import is_asked
 
 USER = "user"
 WORD = re.compile(r"\w+")
 WHITE_SPACE = re.compile(r"\s+")
-CLAUSE_END = re.compile(r"[.,;:!?\n\u3002\uff0c\uff01\uff1f\u061f]|$")
-SENTENCE_END = re.compile(r"([.!?\n\u3002\uff01\uff1f\u061f])")
-QUESTION_MARKS = frozenset("?\uff1f\u061f")
-"""Western, East Asian and Arabic."""
 SPELLINGS_OF_USER = frozenset({"user", "the user", "i", "me", "myself"})
 
 
@@ -80,11 +77,20 @@ def is_quoted(quote: str, text: str) -> bool:
     return bool(wanted) and wanted in WHITE_SPACE.sub(" ", text).casefold()
 
 
-def is_only_asking(text: str) -> bool:
-    """Whether every sentence of a text is a question."""
-    pieces = [*SENTENCE_END.split(text), ""]
-    ends = [end for sentence, end in zip(pieces[::2], pieces[1::2], strict=True) if WORD.search(sentence)]
-    return bool(ends) and all(end in QUESTION_MARKS for end in ends)
+def without_quote(text: str, quote: str, *, blank: str) -> str:
+    """Replace a quote wherever it stands by `blank`, matched as grounding matches it: white space and case apart."""
+    if not is_quoted(quote, text):
+        return text
+    flat, wanted = WHITE_SPACE.sub(" ", text), WHITE_SPACE.sub(" ", quote).strip().casefold()
+    # folding may lengthen a character (ß becomes ss): where in `flat` each folded one comes from
+    origins = [index for index, character in enumerate(flat) for _ in character.casefold()] + [len(flat)]
+    kept: list[str] = []
+    position = 0
+    for piece in flat.casefold().split(wanted):
+        is_torn = position > 0 and origins[position - 1] == origins[position]  # half a character matched: it goes too
+        kept.append(flat[origins[position] + is_torn : origins[position + len(piece)]])
+        position += len(piece) + len(wanted)
+    return blank.join(kept)
 
 
 def _source(fact: ExtractedFact, messages: Sequence[StoredMessage]) -> StoredMessage | None:
@@ -104,18 +110,8 @@ def _objection(fact: ExtractedFact, source: StoredMessage, aliases: Mapping[str,
     """Why a grounded fact is not worth keeping, if it is not."""
     if not fact.fact.strip():
         return "empty"
-    if _is_asked(fact.quote, source["text"]):
+    if is_asked(fact.quote, source["text"]):
         return "a question"
     if source["role"] != "user" and _subject(fact.subject, source, aliases) == USER:
         return "about the user by another"
     return None
-
-
-def _is_asked(quote: str, text: str) -> bool:
-    """Whether the clause that a quote ends in is a question."""
-    flat, wanted = WHITE_SPACE.sub(" ", text).casefold(), WHITE_SPACE.sub(" ", quote).strip().casefold()
-    if wanted[-1] in QUESTION_MARKS:
-        return True
-    rest = flat[flat.index(wanted) + len(wanted) :]
-    end = CLAUSE_END.search(rest)
-    return wanted[-1].isalnum() and end is not None and end.group() in QUESTION_MARKS

@@ -10,15 +10,15 @@ from langchain_core.messages import AnyMessage
 from langgraph.store.base import BaseStore, GetOp, Item, Op, Result, SearchItem, SearchOp
 
 from langchain_hybrid_memory._flow import Flow, attempt, batch
-from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens, fit, is_from_person, last_human, window
+from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens, fit, is_from_person, last_human
 from langchain_hybrid_memory.config import BufferConfig, RecallConfig
 from langchain_hybrid_memory.memories import Fact, Hit, StoredSummary, fingerprint
 from langchain_hybrid_memory.ranking import rank
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Recalled, ThreadSummary
-from langchain_hybrid_memory.steps.compose import render, render_line
-from langchain_hybrid_memory.steps.record import cursor_index, log, utterances
+from langchain_hybrid_memory.steps.compose import render, render_line, visible
+from langchain_hybrid_memory.steps.record import cursor_index, log, rememberable
 
 
 def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
@@ -52,11 +52,11 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
     notes = _notes(state, asked, scope, now=now, redact=redact, learns=learns)
     results = yield from _all_or_notes(store, [lookup, *searches], notes)
     summary = _summary_of_branch(results[0], scope, messages)
-    visible = _visible(messages, summary, buffer, count)
+    seen = {str(message.id) for message in visible(messages, summary, buffer=buffer, count=count)}
     hits = hits_from(results[1 : 1 + len(searches)], scope, text, config)
-    shown = fit_hits([hit for hit in hits if not _is_visible(hit, scope, visible)], config, count)
+    shown = fit_hits([hit for hit in hits if not _is_visible(hit, scope, seen)], config, count)
     update = MemoryUpdate(summary=summary, recalled=_recalled(messages[asked], shown, config, count))
-    if notes and cursor_index(state) == asked - 1:
+    if notes and cursor_index(state) == _unanswered(state, asked) - 1:
         update["recorded_through"] = str(messages[asked].id)
     return update
 
@@ -114,12 +114,21 @@ def _all_or_notes(store: BaseStore, reads: list[Op], notes: list[Op]) -> Flow[li
     return outcome.value or []
 
 
+def _unanswered(state: MemoryState, asked: int) -> int:
+    """Index of the first of the person's messages that end with the one at `asked` and are not on record yet."""
+    first = asked
+    while first - 1 > cursor_index(state) and is_from_person(state["messages"][first - 1]):
+        first -= 1
+    return first
+
+
 def _notes(state: MemoryState, asked: int, scope: Scope, *, now: datetime, redact: Redactor, learns: bool) -> list[Op]:
-    messages = state["messages"][: asked + 1]
+    messages = state["messages"]
     if scope.is_read_only or cursor_index(state) >= asked or not is_from_person(messages[asked]):
         return []
-    fresh = {str(messages[asked].id)}
-    return log(utterances(messages, now=now), fresh, scope, now=now, redact=redact, learns=learns, is_complete=False)
+    fresh = {str(message.id) for message in messages[_unanswered(state, asked) : asked + 1]}
+    spoken = [said for said in rememberable(state, now=now) if said.position <= asked]
+    return log(spoken, fresh, scope, now=now, redact=redact, learns=learns, is_complete=False)
 
 
 def _summary_of_branch(item: Result, scope: Scope, messages: Sequence[AnyMessage]) -> ThreadSummary | None:
@@ -131,19 +140,6 @@ def _summary_of_branch(item: Result, scope: Scope, messages: Sequence[AnyMessage
     return ThreadSummary(text=stored["text"], through_id=stored["through_id"])
 
 
-def _visible(
-    messages: Sequence[AnyMessage], summary: ThreadSummary | None, buffer: BufferConfig, count: TokenCounter
-) -> set[str]:
-    shown = window(
-        messages,
-        after=summary["through_id"] if summary else None,
-        max_messages=buffer.max_messages,
-        max_tokens=buffer.max_tokens,
-        count=count,
-    )
-    return {str(message.id) for message in shown}
-
-
-def _is_visible(hit: Hit, scope: Scope, visible: Collection[str]) -> bool:
+def _is_visible(hit: Hit, scope: Scope, seen: Collection[str]) -> bool:
     ids = hit.item.message_ids if isinstance(hit.item, Fact) else (hit.item.id,)
-    return hit.item.thread == scope.thread_id and all(message_id in visible for message_id in ids)
+    return hit.item.thread == scope.thread_id and all(message_id in seen for message_id in ids)

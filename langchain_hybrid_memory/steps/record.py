@@ -52,7 +52,7 @@ def record(
     messages = state["messages"]
     if scope.is_read_only or not messages:
         return {}
-    spoken = utterances(messages, now=now)
+    spoken = rememberable(state, now=now)
     fresh = yield from _not_recorded(spoken, state, scope, store, redact=redact)
     yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, learns=learns))
     return {"recorded_through": str(messages[-1].id)}
@@ -149,10 +149,19 @@ def log(
     return [*markers, *puts, PutOp(scope.namespace("threads"), scope.thread_id, dict(thread), index=False)]
 
 
+def rememberable(state: MemoryState, *, now: datetime) -> list[Utterance]:
+    """The utterances of a thread behind the last turn that had to leave no trace."""
+    skipped = _index_of(state.get("skipped_through"), state["messages"])
+    return [said for said in utterances(state["messages"], now=now) if said.position > skipped]
+
+
 def cursor_index(state: MemoryState) -> int:
     """Index of the last recorded message; -1 when none is, or when it is gone from the thread."""
-    cursor, messages = state.get("recorded_through"), state["messages"]
-    return next((i for i in range(len(messages) - 1, -1, -1) if cursor and messages[i].id == cursor), -1)
+    return _index_of(state.get("recorded_through"), state["messages"])
+
+
+def _index_of(message_id: str | None, messages: Sequence[BaseMessage]) -> int:
+    return next((i for i in range(len(messages) - 1, -1, -1) if message_id and messages[i].id == message_id), -1)
 
 
 def _not_recorded(

@@ -56,6 +56,7 @@ class Channels(TypedDict, total=False):
     """The private channels of a state."""
 
     recorded_through: str
+    skipped_through: str
     summary: ThreadSummary | None
     recalled: Recalled | None
 

@@ -40,7 +40,7 @@ async def test_person_is_known_in_a_new_process_and_thread(tmp_path: Path, mode:
     async with open_life(mode, tmp_path, brain=learning_model(seed=200), extraction=extraction) as life:
         await life.say("Where do I live?", thread="third")
         assert "moved to Porto" in life.prompt
-        assert "(no longer true: I live in Lisbon)" in life.prompt
+        assert "and [no longer true]." in life.prompt
         assert "The user lives in Lisbon" not in life.prompt
         facts = await life.facts(current_only=False)
     assert [count(facts, words) for words in KNOWN] == [1] * len(KNOWN)

@@ -43,7 +43,7 @@ async def test_three_processes_know_what_the_first_was_told(tmp_path: Path) -> N
     assert all(word in plans for word in ("Japan", "March"))
     (home,) = talk("sync", tmp_path, "third", 200, "Where do I live?")
     assert "moved to Porto" in home
-    assert "(no longer true: I live in Lisbon)" in home
+    assert "and [no longer true]." in home
     async with open_life("async", tmp_path, brain=None) as life:
         facts = await life.facts(current_only=False)
         assert [count(facts, words) for words in KNOWN] == [1] * len(KNOWN)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from langgraph.store.base import Item, SearchItem
 
 from langchain_hybrid_memory.memories import Hit
-from langchain_hybrid_memory.ranking import rank
+from langchain_hybrid_memory.ranking import FACT_PRIOR, USER_PRIOR, rank
 from langchain_hybrid_memory.store._items import HybridItem, Signals
 from tests.doubles.builders import ALEX, NOW, iso, known_fact, said
 
@@ -68,14 +68,14 @@ def test_signals_of_the_store_go_before_our_own_count_of_words() -> None:
     other = found(said("other", "I live in Lisbon"), "other", signals=Signals(cosine=0.2, keyword=0.0))
     hits = ranked("live Lisbon", messages=[other, one])
     assert ids(hits) == ["one", "other"]
-    assert hits[0].signals == {"cosine": 0.2, "keyword": 1.0}
+    assert hits[0].signals == {"cosine": 0.2, "keyword": 1.0, "prior": USER_PRIOR}
 
 
 def test_weight_of_words_can_be_all() -> None:
     hits = ranked(
         "Lisbon", messages=[message("near", score=0.9), message("word", "Lisbon", score=0.1)], keyword_weight=1
     )
-    assert [(hit.item.id, hit.score) for hit in hits] == [("word", 1.0), ("near", 0.0)]
+    assert [(hit.item.id, hit.score) for hit in hits] == [("word", 1.0 + USER_PRIOR), ("near", USER_PRIOR)]
 
 
 def test_superseded_fact_is_not_returned() -> None:
@@ -101,7 +101,7 @@ def test_fresh_message_is_found_by_words_alone() -> None:
     shares, strange = message("shares", "I live in Lisbon", score=None), message("strange", "Tuesday", score=None)
     hits = ranked(fresh=[shares, strange])
     assert ids(hits) == ["shares"]
-    assert set(hits[0].signals) == {"keyword"}
+    assert set(hits[0].signals) == {"keyword", "prior"}
 
 
 def test_message_found_fresh_and_by_meaning_is_one_hit() -> None:
@@ -119,16 +119,23 @@ scores = st.floats(-1, 1, allow_nan=False)
 
 @settings(max_examples=200)
 @given(st.lists(scores, max_size=12), st.floats(0.01, 1))
-def test_scores_stay_between_zero_and_one_and_descend(cosines: list[float], keyword_weight: float) -> None:
+def test_scores_are_bounded_and_descend(cosines: list[float], keyword_weight: float) -> None:
     items = [message(f"m{n}", "I live" * (n % 2) or "words", score=cosine) for n, cosine in enumerate(cosines)]
     hits = ranked(messages=items, keyword_weight=keyword_weight)
     assert len(hits) == len(items)
     values = [hit.score for hit in hits]
     assert values == sorted(values, reverse=True)
-    assert all(-1e-9 <= value <= 1 + 1e-9 for value in values)
+    assert all(-1e-9 <= value <= 1 + FACT_PRIOR + 1e-9 for value in values)
 
 
 @pytest.mark.parametrize("narrow", [0.001, 1.0])
 def test_narrow_band_of_cosines_ranks_as_a_wide_one(narrow: float) -> None:
     items = [message(f"m{n}", score=0.7 + narrow * n / 10) for n in range(3)]
-    assert [round(hit.score, 6) for hit in ranked(messages=items, keyword_weight=0.4)] == [0.6, 0.3, 0.0]
+    scores = [round(hit.score - USER_PRIOR, 6) for hit in ranked(messages=items, keyword_weight=0.4)]
+    assert scores == [0.6, 0.3, 0.0]
+
+
+def test_fact_and_user_go_before_the_assistant_where_nothing_else_tells_them_apart() -> None:
+    fact = found(known_fact("I live in Lisbon", confirmed_at=iso(-2)), "fact")
+    told = [message("user", "I live in Lisbon", at=iso(-1)), message("assistant", "I live in Lisbon", role="assistant")]
+    assert ids(ranked("unrelated", facts=[fact], messages=told)) == ["fact", "user", "assistant"]

@@ -40,7 +40,8 @@ async def update(mode: Mode) -> MemoryUpdate:
     store.put(ALEX.namespace("summaries"), "t1", digest, index=False)
     asked = state(human("h1"), ai("a1"), human("h2", "Where do I live?"))
     recalled = await drive(recall(asked, ALEX, store, config=RecallConfig(), buffer=BufferConfig(), now=NOW))
-    return MemoryUpdate(**recalled, **(await drive(record(asked, ALEX, store, now=NOW))))
+    recorded = await drive(record(asked, ALEX, store, now=NOW))
+    return MemoryUpdate(**{**recalled, **recorded}, skipped_through="h1")
 
 
 async def test_every_private_channel_is_filled_by_the_steps(update: MemoryUpdate) -> None:
@@ -102,6 +103,7 @@ async def test_no_class_of_ours_is_in_a_checkpoint(update: MemoryUpdate) -> None
     assert isinstance(back["messages"][0], BaseMessage)
     assert {name: type(value) for name, value in back.items() if name != "messages"} == {
         "recorded_through": str,
+        "skipped_through": str,
         "summary": dict,
         "recalled": dict,
     }

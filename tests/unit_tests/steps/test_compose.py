@@ -212,4 +212,4 @@ def test_long_entry_is_cut() -> None:
 
 def test_entry_says_what_is_no_longer_true() -> None:
     entry = line(hit("I live in Lisbon and like it", outdated=("I live in Lisbon",)))
-    assert entry == "- [2024-05-20] user: I live in Lisbon and like it (no longer true: I live in Lisbon)"
+    assert entry == "- [2024-05-20] user: [no longer true] and like it"

@@ -16,8 +16,8 @@ from langchain_hybrid_memory.memories import StoredThread
 from langchain_hybrid_memory.scope import KINDS, Scope
 from langchain_hybrid_memory.steps import forget as module
 from langchain_hybrid_memory.steps.consolidate import consolidate
-from langchain_hybrid_memory.steps.forget import BLANK, _without, forget_everything, forget_fact
-from langchain_hybrid_memory.steps.ground import is_quoted
+from langchain_hybrid_memory.steps.forget import BLANK, forget_everything, forget_fact
+from langchain_hybrid_memory.steps.ground import is_quoted, without_quote
 from langchain_hybrid_memory.steps.record import append, utterances
 from langchain_hybrid_memory.store import ChromaStore
 from tests.doubles.builders import (
@@ -216,7 +216,7 @@ async def test_interrupted_forgetting_can_be_done_again(drive: Driver, store: Wa
     ],
 )
 def test_quote_is_blanked_where_grounding_found_it(text: str, quote: str, expected: str) -> None:
-    assert _without(text, quote) == expected
+    assert without_quote(text, quote, blank=BLANK) == expected
 
 
 awkward = st.text("aAsSßİi\u0307 \n.ﬁ", max_size=6)
@@ -225,7 +225,7 @@ awkward = st.text("aAsSßİi\u0307 \n.ﬁ", max_size=6)
 @settings(max_examples=500)
 @given(awkward, awkward.filter(str.strip), awkward)
 def test_blanked_quote_is_never_left_over(before: str, quote: str, after: str) -> None:
-    left = _without(f"{before} {quote} {after}", quote)
+    left = without_quote(f"{before} {quote} {after}", quote, blank=BLANK)
     assert BLANK in left
     assert not any(is_quoted(quote, part) for part in left.split(BLANK))
 

@@ -302,3 +302,18 @@ async def test_store_that_fails_is_not_passed_over(remember: Recall, store: Watc
 async def test_recall_without_a_thread_works(remember: Recall, store: WatchedStore) -> None:
     know(store, f1=known_fact("The user lives in Lisbon.", thread="t0"))
     assert "Lisbon" in await remember.block(scope=Scope(user_id=ALEX.user_id))
+
+
+async def test_several_messages_in_a_row_are_all_on_record_before_the_answer(
+    remember: Recall, store: WatchedStore
+) -> None:
+    update = await remember(human("h1", "I moved."), human("h2", "To Porto."), human("h3", "Where do I live?"))
+    assert set(messages_in(store)) == {"h1", "h2", "h3"}
+    assert update["recorded_through"] == "h3"
+
+
+async def test_turn_that_had_to_leave_no_trace_is_no_context(remember: Recall, store: WatchedStore) -> None:
+    secret = [human("h1", "My secret is 42."), ai("a1", "Your secret is 42.")]
+    known = state(*secret, human("h2", "Hello"), recorded_through="a1", skipped_through="a1")
+    await remember(known=known)
+    assert {message["context"] for message in messages_in(store).values()} == {""}

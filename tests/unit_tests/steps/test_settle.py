@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from langchain_hybrid_memory.memories import TRUST_ORDER
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, VERSION
-from langchain_hybrid_memory.steps.ground import fold, ground, is_only_asking, is_quoted
+from langchain_hybrid_memory.questions import is_only_asking
+from langchain_hybrid_memory.steps.ground import fold, ground, is_quoted
 from langchain_hybrid_memory.steps.settle import Facts, Settlement, revive, settle
 from tests.doubles.builders import NOW, extracted, iso, known_fact, lives_in, said
 

@@ -1,0 +1,77 @@
+"""Keeps track of which users are being worked on in this process, so that each is by one run at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Claims:
+    """Which users are being worked on in this process, and which of them have to be looked at again."""
+
+    def __init__(self) -> None:
+        """Start with nobody claimed."""
+        self._changed = threading.Condition()
+        self._active: set[str] = set()
+        self._again: dict[str, bool] = {}
+
+    @property
+    def count(self) -> int:
+        """How many users are being worked on."""
+        return len(self._active)
+
+    def claim(self, user_id: str, *, is_forced: bool) -> bool:
+        """Ask for a run; whether the caller has to start it (else one that is running will look again)."""
+        with self._changed:
+            self._again[user_id] = is_forced or self._again.get(user_id, False)
+            is_free = user_id not in self._active
+            self._active.add(user_id)
+            return is_free
+
+    def begin(self, user_id: str) -> bool:
+        """Take up what was asked for; whether a forced run is among it."""
+        with self._changed:
+            return self._again.pop(user_id, False)
+
+    def end(self, user_id: str) -> bool:
+        """Let go of a user unless another run was asked for meanwhile; whether it was let go."""
+        with self._changed:
+            if user_id in self._again:
+                return False
+            self._active.discard(user_id)
+            self._changed.notify_all()
+            return True
+
+    def release(self, user_id: str) -> None:
+        """Let go of a user whatever was asked for; harmless when nothing is held."""
+        with self._changed:
+            self._again.pop(user_id, None)
+            self._active.discard(user_id)
+            self._changed.notify_all()
+
+    @contextmanager
+    def released_on_failure(self, user_id: str) -> Iterator[None]:
+        """Let go of a user if the block is left by an exception, cancellation included."""
+        try:
+            yield
+        except BaseException:
+            self.release(user_id)
+            raise
+
+    def take(self, user_id: str) -> bool:
+        """Claim a user nobody works on; whether that worked."""
+        with self._changed:
+            is_free = user_id not in self._active
+            self._active.add(user_id)
+            return is_free
+
+    def wait_until_free(self, user_id: str) -> bool:
+        """Wait until nobody works on a user; true then."""
+        with self._changed:
+            return self._changed.wait_for(lambda: user_id not in self._active)
+
+    def wait_until_idle(self, timeout: float | None) -> bool:
+        """Wait at most `timeout` seconds until nobody is worked on; whether that was reached."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._active, timeout)
