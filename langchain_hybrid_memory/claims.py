@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 
 class Claims:
@@ -53,11 +53,10 @@ class Claims:
     @contextmanager
     def released_on_failure(self, user_id: str) -> Iterator[None]:
         """Let go of a user if the block is left by an exception, cancellation included."""
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.release, user_id)
             yield
-        except BaseException:
-            self.release(user_id)
-            raise
+            undo.pop_all()
 
     def take(self, user_id: str) -> bool:
         """Claim a user nobody works on; whether that worked."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from langchain_hybrid_memory.errors import StorageError
@@ -65,12 +65,10 @@ class Catalog:
         self._lock = threading.RLock()
         self._readers: list[sqlite3.Connection] = []
         self.is_closed = False
-        self._writer = self._connect()
-        try:
+        with ExitStack() as undo:
+            self._writer = undo.enter_context(closing(self._connect()))
             self._prepare()
-        except BaseException:
-            self._writer.close()
-            raise
+            undo.pop_all()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -60,16 +61,15 @@ class EmbeddedBackend:
         self._path = path
         self._pid = os.getpid()
         self._turn = threading.RLock()  # taken around every use of Chroma, never inside a catalog transaction
-        with storage_errors(path, "opening"):
+        with storage_errors(path, "opening"), ExitStack() as undo:
             path.mkdir(parents=True, exist_ok=True)
             self._owner = Ownership(path)
-            try:
-                self._catalog = Catalog(path)
-                self._vectors = VectorIndex(path)
-                self._agree()
-            except BaseException:
-                self._owner.release()
-                raise
+            undo.callback(self._owner.release)
+            self._catalog = Catalog(path)
+            undo.callback(self._catalog.close)
+            self._vectors = VectorIndex(path)
+            self._agree()
+            undo.pop_all()
 
     def execute(self, plan: Plan, vectors: Mapping[str, bytes], queries: Mapping[str, bytes]) -> Outcome:
         """Run a batch: all reads on one snapshot, then all writes in one transaction.

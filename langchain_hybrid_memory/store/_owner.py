@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
 from langchain_hybrid_memory.errors import StoreInUseError
@@ -34,17 +34,19 @@ class Ownership:
         self._connection = sqlite3.connect(
             directory / LOCK, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False
         )
+        with ExitStack() as undo:
+            undo.callback(self._connection.close)
+            self._lock(directory)
+            self._holder.write_text(str(os.getpid()), encoding="ascii")
+            undo.pop_all()
+
+    def _lock(self, directory: Path) -> None:
         try:
             self._connection.execute("BEGIN EXCLUSIVE")
-            self._holder.write_text(str(os.getpid()), encoding="ascii")
         except sqlite3.OperationalError as error:
-            self._connection.close()
             if "locked" not in str(error):
                 raise
             raise StoreInUseError(self._message(directory)) from error
-        except BaseException:
-            self._connection.close()
-            raise
 
     def _message(self, directory: Path) -> str:
         pid = "unknown"
@@ -52,7 +54,7 @@ class Ownership:
             pid = self._holder.read_text(encoding="ascii").strip() or pid
         return (
             f"the memory in {str(directory)!r} is in use by process {pid}; a directory belongs to one process at a "
-            f"time. Close it there, or serve it to several with `chroma run --path <directory>` and a client"
+            "time. Close it there, or use another directory or a store that several processes may share"
         )
 
     def release(self) -> None:
