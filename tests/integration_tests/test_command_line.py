@@ -286,7 +286,7 @@ def test_an_error_of_ours_is_one_line_without_a_traceback(shell: Shell) -> None:
     result = shell.run("chat", "--model", "nonsense")
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
-    assert line.startswith("error: cannot use --model 'nonsense'")
+    assert line.startswith("error: cannot use the chat model 'nonsense'")
 
 
 def test_an_unreadable_line_is_named_and_nothing_before_it_is_lost(shell: Shell, tmp_path: Path) -> None:
