@@ -15,15 +15,15 @@ T = TypeVar("T")
 
 CHARACTERS_PER_TOKEN = 4
 """English text in common byte-pair vocabularies averages about four characters a token."""
-WIDE_FROM = 0x2E80
-"""First code point of the East Asian scripts, where a character is about one token."""
+WIDE_FROM = "\u2e80"
+"""First character of the East Asian scripts, where a character is about one token."""
 MESSAGE_TOKENS = 4
 """What a chat format adds around one message."""
 
 
 def approximate_tokens(text: str) -> int:
     """Count tokens without a tokenizer: a wide (East Asian) character is one, four other characters are one."""
-    wide = sum(character >= chr(WIDE_FROM) for character in text)
+    wide = 0 if text.isascii() else sum(character >= WIDE_FROM for character in text)
     return wide + -(-(len(text) - wide) // CHARACTERS_PER_TOKEN)
 
 
