@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,8 @@ def _pool(states: NDArray[np.float32], mask: NDArray[np.int64]) -> NDArray[np.fl
 
 
 def _open_encoder(weights: ModelFile, tokenizer: ModelFile, *, token_limit: int) -> _Encoder:
+    # the one variable set outside the command line: at import onnxruntime writes a device id unless it says no
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime  # type: ignore[import-untyped]  # ships no types
     from tokenizers import Tokenizer
 

@@ -43,7 +43,9 @@ def recalls(ops: Sequence[Op]) -> bool:
 
 
 def records(ops: Sequence[Op]) -> bool:
-    return any(op.value and op.value["is_complete"] and not op.value["is_indexed"] for op in puts(ops, "pending"))
+    entries = [op.value for op in puts(ops, "pending") if op.value]
+    is_recall = any(not entry["is_complete"] for entry in entries)  # which may close a turn that was cut off
+    return not is_recall and any(not entry["is_indexed"] for entry in entries)
 
 
 def indexes(ops: Sequence[Op]) -> bool:
