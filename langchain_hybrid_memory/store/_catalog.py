@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE: Final = "catalog.sqlite3"
-VERSION: Final = 1
 IDLE_READERS: Final = 4
 BUSY_SECONDS: Final = 10.0
 
@@ -22,7 +21,10 @@ BUSY_SECONDS: Final = 10.0
 # fsync a batch, because a batch is one transaction.
 PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "temp_store=MEMORY", "cache_size=-8000")
 
-SCHEMA: Final = """
+# What turns each format into the next; a new directory runs them all. What is written here stays as it is: directories
+# that ran it exist.
+FORMATS: Final = (
+    """
 CREATE TABLE item (
     id INTEGER PRIMARY KEY,
     namespace BLOB NOT NULL,            -- every label ends with 0x01: see _items.encode_namespace
@@ -50,7 +52,13 @@ CREATE TABLE pending (                  -- what Chroma has not been told yet, ol
 );
 CREATE VIRTUAL TABLE keyword USING fts5 (scope, words, tokenize = 'ascii');
 CREATE TABLE setting (name TEXT PRIMARY KEY, content TEXT NOT NULL);
-"""
+""",
+    """
+ALTER TABLE item ADD COLUMN ttl REAL;           -- minutes it lives after it was last read or written
+ALTER TABLE item ADD COLUMN expires_at INTEGER; -- microseconds since 1970
+CREATE INDEX item_expiry ON item (expires_at) WHERE expires_at IS NOT NULL;
+""",
+)
 
 
 class Catalog:
@@ -80,14 +88,14 @@ class Catalog:
 
     def _prepare(self) -> None:
         version: int = self._writer.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
+        if version > len(FORMATS):
             msg = (
-                f"the memory in {str(self._path)!r} has format {version}, newer than the {VERSION} this version of "
-                "langchain-hybrid-memory knows. Upgrade the package"
+                f"the memory in {str(self._path)!r} has format {version}, newer than the {len(FORMATS)} this version "
+                "of langchain-hybrid-memory knows. Upgrade the package"
             )
             raise StorageError(msg)
-        if version == 0:
-            self._writer.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        for number, script in enumerate(FORMATS[version:], version + 1):
+            self._writer.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
         self._last: int = self._writer.execute("SELECT coalesce(max(updated_at), 0) FROM item").fetchone()[0]
 
     @contextmanager

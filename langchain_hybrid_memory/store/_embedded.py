@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_hybrid_memory.errors import StorageError
 from langchain_hybrid_memory.store._catalog import Catalog
+from langchain_hybrid_memory.store._expiry import has_expired, has_mortals, prolong, sweep
 from langchain_hybrid_memory.store._failures import storage_errors
 from langchain_hybrid_memory.store._items import microseconds
 from langchain_hybrid_memory.store._namespaces import list_namespaces
@@ -23,12 +24,11 @@ from langchain_hybrid_memory.store._notes import (
 )
 from langchain_hybrid_memory.store._owner import Ownership
 from langchain_hybrid_memory.store._plan import Get, Plan, Read, Search
-from langchain_hybrid_memory.store._search import Searcher, look_up
+from langchain_hybrid_memory.store._search import Reader
 from langchain_hybrid_memory.store._vectors import VectorIndex
 from langchain_hybrid_memory.store._writes import check_size, missing_texts, write
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -84,30 +84,45 @@ class EmbeddedBackend:
             StorageError: If the files cannot be read or written; the batch then happened as a whole or not at all.
         """
         self._check_process()
+        if plan.sweeps:
+            self.sweep()
         with storage_errors(self._path, "reading"), self._catalog.reading() as connection:
             missing = missing_texts(connection, plan.puts, vectors)
             if missing:
                 return Outcome([], missing)
             check_size(connection, [*vectors.values(), *queries.values()])
+            reader = Reader(connection, self._nearest, read=[])
             results: list[Result] = [None] * plan.size
             for position, read in plan.reads.items():
-                results[position] = self._read(connection, read, queries)
+                results[position] = _read(reader, read, queries)
+            prolongs = has_mortals(connection, reader.read)
         with storage_errors(self._path, "writing"):
+            if prolongs:
+                self._prolong(reader.read)
             missing = self._write(plan, vectors) if plan.puts else []
         return Outcome(results, missing)
+
+    def sweep(self) -> int:
+        """Delete what has outlived its time; returns how many items."""
+        now = _now()
+        with storage_errors(self._path, "sweeping"):
+            with self._catalog.reading() as connection:
+                if not has_expired(connection, now):
+                    return 0
+            with self._catalog.writing() as connection:
+                count = sweep(connection, now)
+                behind = count_notes(connection)
+            self._follow(behind)
+        return count
+
+    def _prolong(self, items: list[int]) -> None:
+        with self._catalog.writing() as connection:
+            prolong(connection, items, _now())
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             msg = f"the memory in {str(self._path)!r} was opened before this process was forked; open it in one process"
             raise StorageError(msg)
-
-    def _read(self, connection: sqlite3.Connection, read: Read, queries: Mapping[str, bytes]) -> Result:
-        if isinstance(read, Get):
-            return look_up(connection, read)
-        if isinstance(read, Search):
-            found: list[SearchItem] = [*Searcher(connection, self._nearest).search(read, queries.get(read.query))]
-            return found
-        return list_namespaces(connection, read)
 
     def _write(self, plan: Plan, vectors: Mapping[str, bytes]) -> list[str]:
         """Write a batch; returns texts that turned out to be missing because somebody else wrote meanwhile."""
@@ -116,15 +131,16 @@ class EmbeddedBackend:
             if missing:
                 return missing
             check_size(connection, list(vectors.values()))
-            now = microseconds(datetime.now(UTC))
+            now = _now()
             noted = sum(write(connection, put, vectors=vectors, at=self._catalog.tick(now)) for put in plan.puts)
             behind = count_notes(connection) if noted else 0
-        if behind > LAG:
-            self._follow()
+        self._follow(behind)
         return []
 
-    def _follow(self) -> None:
-        """Tell Chroma what the catalog noted for it."""
+    def _follow(self, behind: int | None = None) -> None:
+        """Tell Chroma what the catalog noted for it, unless it is known to be few notes behind."""
+        if behind is not None and behind <= LAG:
+            return
         with self._turn:
             with self._catalog.reading() as connection:
                 noted = notes(connection)
@@ -167,3 +183,16 @@ class EmbeddedBackend:
             self._catalog.close()
             self._vectors.close()
             self._owner.release()
+
+
+def _read(reader: Reader, read: Read, queries: Mapping[str, bytes]) -> Result:
+    if isinstance(read, Get):
+        return reader.look_up(read)
+    if isinstance(read, Search):
+        found: list[SearchItem] = [*reader.search(read, queries.get(read.query))]
+        return found
+    return list_namespaces(reader.connection, read)
+
+
+def _now() -> int:
+    return microseconds(datetime.now(UTC))

@@ -17,11 +17,18 @@ from langchain_hybrid_memory.store._items import dump_value, encode, encode_name
 KEYWORD_SHARE: Final = 0.4
 
 
-class Get(NamedTuple):
-    """One item to look up."""
+class Target(NamedTuple):
+    """Where one item lies."""
 
     namespace: bytes
     key: bytes
+
+
+class Get(NamedTuple):
+    """One item to look up, and whether that makes it live longer."""
+
+    target: Target
+    refresh: bool
 
 
 class Search(NamedTuple):
@@ -35,6 +42,7 @@ class Search(NamedTuple):
         keyword_share: Share of the keyword signal in the score.
         limit: How many at most.
         offset: How many to skip.
+        refresh: Whether what is found lives longer for it.
     """
 
     prefix: bytes
@@ -44,6 +52,7 @@ class Search(NamedTuple):
     keyword_share: float
     limit: int
     offset: int
+    refresh: bool
 
 
 Read: TypeAlias = Get | Search | ListNamespacesOp
@@ -59,24 +68,28 @@ class Text(NamedTuple):
 
 
 class Put(NamedTuple):
-    """One item to write, or to delete when `value` is `None`."""
+    """One item to write, or to delete when `value` is `None`; `ttl` is its life in minutes, `None` for ever."""
 
-    namespace: bytes
-    key: bytes
+    target: Target
     value: str | bytes | None
-    spec: str | None
-    texts: Sequence[Text]
-    scope: str
-    words: str
+    spec: str | None = None
+    ttl: float | None = None
+    texts: Sequence[Text] = ()
+    scope: str = ""
+    words: str = ""
 
 
 class Plan(NamedTuple):
-    """A batch: what to read, by position; what to write, one entry a key; what to embed as a query."""
+    """A batch: what to read, by position; what to write, one entry a key; what to embed as a query.
+
+    `sweeps` says that what has expired goes first.
+    """
 
     size: int
     reads: Mapping[int, Read]
     puts: Sequence[Put]
     queries: Sequence[str]
+    sweeps: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,7 @@ class IndexFields:
     keywords: tuple[str, ...] | None = None
     keyword_share: float = KEYWORD_SHARE
 
-    def plan(self, ops: Iterable[Op]) -> Plan:
+    def plan(self, ops: Iterable[Op], *, sweeps: bool = False) -> Plan:
         """Translate a batch; nothing is looked up or written yet.
 
         Raises:
@@ -103,19 +116,19 @@ class IndexFields:
         """
         pending = list(ops)
         reads: dict[int, Read] = {}
-        puts: dict[Get, Put] = {}
+        puts: dict[Target, Put] = {}
         for position, op in enumerate(pending):
             if isinstance(op, PutOp):
-                target = Get(encode_namespace(op.namespace), encode(str(op.key)))
+                target = _target(op)
                 puts[target] = self._put(target, op)
             else:
                 reads[position] = self._read(op)
         queries = dict.fromkeys(read.query for read in reads.values() if isinstance(read, Search) and read.query)
-        return Plan(len(pending), reads, list(puts.values()), list(queries))
+        return Plan(len(pending), reads, list(puts.values()), list(queries), sweeps)
 
     def _read(self, op: Op) -> Read:
         if isinstance(op, GetOp):
-            return Get(encode_namespace(op.namespace), encode(str(op.key)))
+            return Get(_target(op), op.refresh_ttl)
         if isinstance(op, ListNamespacesOp):
             return op
         if isinstance(op, SearchOp):
@@ -128,24 +141,26 @@ class IndexFields:
                 keyword_share=self.keyword_share,
                 limit=max(op.limit, 0),
                 offset=max(op.offset, 0),
+                refresh=op.refresh_ttl,
             )
         msg = f"unknown operation {op!r}; a store knows GetOp, SearchOp, PutOp and ListNamespacesOp"
         raise ValueError(msg)
 
-    def _put(self, target: Get, op: PutOp) -> Put:
+    def _put(self, target: Target, op: PutOp) -> Put:
         if op.value is None:
-            return Put(*target, value=None, spec=None, texts=(), scope="", words="")
+            return Put(target, value=None)
         value = dict(op.value)
-        stored = dump_value(value)
-        spec = None if op.index is None else json.dumps(op.index)
+        put = Put(target, dump_value(value), spec=None if op.index is None else json.dumps(op.index), ttl=op.ttl)
         if op.index is False:
-            return Put(*target, value=stored, spec=spec, texts=(), scope="", words="")
+            return put
         paths = self.embedded if op.index is None else tuple(op.index)
         words = " ".join(index_terms(" \n".join(_keyword_texts(value, self.keywords or paths))))
         scope = " ".join(scope_term(prefix) for prefix in prefixes(op.namespace)) if words else ""
-        return Put(
-            *target, value=stored, spec=spec, texts=_embedded_texts(target, value, paths), scope=scope, words=words
-        )
+        return put._replace(texts=_embedded_texts(target, value, paths), scope=scope, words=words)
+
+
+def _target(op: GetOp | PutOp) -> Target:
+    return Target(encode_namespace(op.namespace), encode(str(op.key)))
 
 
 def scope_term(prefix: bytes) -> str:
@@ -173,14 +188,14 @@ def text_of(value: Mapping[str, Any], field: str) -> str:
     return texts_at(value, [field]).get(field) or texts_at(value, [path]).get(field, "")
 
 
-def _embedded_texts(target: Get, value: Mapping[str, Any], paths: Iterable[str]) -> list[Text]:
+def _embedded_texts(target: Target, value: Mapping[str, Any], paths: Iterable[str]) -> list[Text]:
     return [
         Text(_record_id(target, field), field, text, blake2b(text.encode(), digest_size=16).digest())
         for field, text in texts_at(value, paths).items()
     ]
 
 
-def _record_id(target: Get, field: str) -> str:
+def _record_id(target: Target, field: str) -> str:
     digest = blake2b(digest_size=16)
     for part in (*target, encode(field)):
         digest.update(len(part).to_bytes(8, "big") + part)

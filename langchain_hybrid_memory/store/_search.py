@@ -50,22 +50,33 @@ class Ranked(NamedTuple):
         return HybridItem(row.item(), score=self.score, signals=Signals(cosine=self.cosine, keyword=self.keyword))
 
 
-class Searcher(NamedTuple):
-    """Searches one snapshot of the catalog.
+class Reader(NamedTuple):
+    """Looks up and searches in one snapshot of the catalog.
 
     Attributes:
         connection: A reader inside its transaction.
         nearest: The way to the vector index.
+        read: Collects the ids of items whose life the reading prolongs.
     """
 
     connection: sqlite3.Connection
     nearest: Nearest
+    read: list[int]
+
+    def look_up(self, op: Get) -> Item | None:
+        """One item by namespace and key."""
+        found = self.connection.execute(f"{SELECT_ROW} WHERE namespace = ? AND key = ?", op.target).fetchone()
+        if found is None:
+            return None
+        row = Row(*found)
+        self.read.extend([row.id] if op.refresh else [])
+        return row.item()
 
     def search(self, op: Search, embedding: bytes | None) -> list[HybridItem]:
         """One page, best first and then what cannot be scored; without a query the newest first."""
         if embedding is None:
             found = newest(self.connection, op.prefix, op.condition, limit=op.limit, offset=op.offset)
-            return self._fetch([Ranked(item) for item in found])
+            return self._fetch(op, [Ranked(item) for item in found])
         ranked = self._rank(op, embedding)
         page = ranked[op.offset : op.offset + op.limit]
         if len(page) < op.limit:
@@ -73,7 +84,7 @@ class Searcher(NamedTuple):
             others = (item for item in newest(self.connection, op.prefix, op.condition) if item not in seen)
             skip = max(op.offset - len(ranked), 0)
             page += [Ranked(item) for item in islice(others, skip, skip + op.limit - len(page))]
-        return self._fetch(page)
+        return self._fetch(op, page)
 
     def _rank(self, op: Search, embedding: bytes) -> list[Ranked]:
         """Score every item of a small scope; of a large one the nearest and the best keyword matches."""
@@ -136,7 +147,8 @@ class Searcher(NamedTuple):
         sql = "SELECT id FROM item WHERE id IN (SELECT value FROM json_each(?)) ORDER BY updated_at DESC"
         return [row[0] for row in self.connection.execute(sql, (json.dumps(list(items)),))]
 
-    def _fetch(self, page: list[Ranked]) -> list[HybridItem]:
+    def _fetch(self, op: Search, page: list[Ranked]) -> list[HybridItem]:
+        self.read.extend(found.item for found in page if op.refresh)
         rows = {row.id: row for row in fetch(self.connection, [found.item for found in page])}
         return [found.hit(rows[found.item]) for found in page]
 
@@ -151,12 +163,6 @@ def _scored(op: Search, items: Iterable[int], cosines: Mapping[int, float], word
             score = (1 - op.keyword_share) * cosine + op.keyword_share * keyword
             ranked.append(Ranked(item, round(score, 6), cosine, keyword))
     return sorted(ranked, key=lambda found: -(found.score or 0.0))
-
-
-def look_up(connection: sqlite3.Connection, target: Get) -> Item | None:
-    """One item by namespace and key."""
-    row = connection.execute(f"{SELECT_ROW} WHERE namespace = ? AND key = ?", target).fetchone()
-    return Row(*row).item() if row else None
 
 
 def newest(

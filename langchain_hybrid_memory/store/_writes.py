@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from langchain_hybrid_memory.store._plan import Put, Text
 
 FLOAT_BYTES: Final = 4
+UPSERT_ITEM: Final = (
+    "INSERT INTO item (namespace, key, value, spec, ttl, created_at, updated_at, expires_at) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?6 + CAST(?5 * 60000000 AS INTEGER)) "
+    "ON CONFLICT DO UPDATE SET value = excluded.value, spec = excluded.spec, ttl = excluded.ttl, "
+    "updated_at = excluded.updated_at, expires_at = excluded.expires_at RETURNING id"
+)
 UPSERT_VECTOR: Final = (
     "INSERT INTO vector (item, record, field, digest, embedding) VALUES (?, ?, ?, ?, ?) ON CONFLICT (record) "
     "DO UPDATE SET item = excluded.item, digest = excluded.digest, embedding = excluded.embedding"
@@ -59,22 +65,24 @@ def write(connection: sqlite3.Connection, put: Put, *, vectors: Mapping[str, byt
     Returns:
         How many notes this leaves for Chroma.
     """
-    known = connection.execute("SELECT id FROM item WHERE namespace = ? AND key = ?", put[:2]).fetchone()
+    known = connection.execute("SELECT id FROM item WHERE namespace = ? AND key = ?", put.target).fetchone()
+    if put.value is None:
+        return delete(connection, known[0]) if known else 0
+    row = (*put.target, put.value, put.spec, put.ttl, at)
+    item: int = connection.execute(UPSERT_ITEM, row).fetchone()[0]
     if known:
         connection.execute("DELETE FROM keyword WHERE rowid = ?", known)
-    if put.value is None:
-        connection.execute("DELETE FROM item WHERE namespace = ? AND key = ?", put[:2])
-        return _write_vectors(connection, known[0], vectors=vectors) if known else 0
-    upsert = (
-        "INSERT INTO item (namespace, key, value, spec, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET value = excluded.value, spec = excluded.spec, updated_at = excluded.updated_at "
-        "RETURNING id"
-    )
-    item: int = connection.execute(upsert, (*put[:4], at, at)).fetchone()[0]
     if put.words:
-        row = (item, put.scope, put.words)
-        connection.execute("INSERT INTO keyword (rowid, scope, words) VALUES (?, ?, ?)", row)
+        words = (item, put.scope, put.words)
+        connection.execute("INSERT INTO keyword (rowid, scope, words) VALUES (?, ?, ?)", words)
     return _write_vectors(connection, item, put.texts, vectors=vectors) if known or put.texts else 0
+
+
+def delete(connection: sqlite3.Connection, item: int) -> int:
+    """Delete an item with its keywords and vectors; returns how many notes this leaves for Chroma."""
+    connection.execute("DELETE FROM keyword WHERE rowid = ?", (item,))
+    connection.execute("DELETE FROM item WHERE id = ?", (item,))
+    return _write_vectors(connection, item, vectors={})
 
 
 def _is_embedded(connection: sqlite3.Connection, text: Text) -> bool:

@@ -6,11 +6,12 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from langgraph.store.base import BaseStore, IndexConfig, Op, Result
+from langgraph.store.base import BaseStore, IndexConfig, Op, Result, TTLConfig
 
 from langchain_hybrid_memory._flow import Flow, arun, blocking, gather, run
 from langchain_hybrid_memory.errors import StorageError
 from langchain_hybrid_memory.store._embedder import Embedder
+from langchain_hybrid_memory.store._expiry import Sweeping
 from langchain_hybrid_memory.store._handles import acquire, release
 from langchain_hybrid_memory.store._plan import KEYWORD_SHARE, IndexFields
 
@@ -36,9 +37,21 @@ class ChromaStore(BaseStore):
         ```
     """
 
-    def __init__(self, backend: EmbeddedBackend, *, path: Path, embedder: Embedder, fields: IndexFields) -> None:
+    supports_ttl = True
+
+    def __init__(
+        self,
+        backend: EmbeddedBackend,
+        *,
+        path: Path,
+        embedder: Embedder,
+        fields: IndexFields,
+        ttl: TTLConfig | None,
+    ) -> None:
         """Tie a backend to a way of indexing; use `ChromaStore.open`."""
         super().__init__()
+        self.ttl_config = ttl
+        self._sweeping = Sweeping(ttl)
         self._backend = backend
         self._path = path
         self._embedder = embedder
@@ -51,6 +64,7 @@ class ChromaStore(BaseStore):
         path: str | os.PathLike[str],
         *,
         index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
         keywords: Sequence[str] | None = None,
         dense_only: bool = False,
     ) -> Self:
@@ -60,6 +74,9 @@ class ChromaStore(BaseStore):
             path: The directory.
             index: What to embed, and with which model; `embed` may be `Embeddings`, a function, or a model string. By
                 default the whole value is embedded with the library's default model, loaded at first need.
+            ttl: How long items live, in minutes, unless `put` says so itself. With `omit_expired` no read returns what
+                has expired; with `sweep_interval_minutes` it is deleted that often, when the store is next used;
+                without either `sweep_ttl` deletes it.
             keywords: Paths of the values whose words a search compares; they need not be embedded. By default the
                 embedded ones.
             dense_only: Search by meaning alone; items are still indexed by word.
@@ -74,7 +91,7 @@ class ChromaStore(BaseStore):
             keyword_share=0.0 if dense_only else KEYWORD_SHARE,
         )
         where = Path(path).expanduser().resolve()
-        return cls(acquire(where), path=where, embedder=Embedder(index), fields=fields)
+        return cls(acquire(where), path=where, embedder=Embedder(index), fields=fields, ttl=ttl)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Run operations in one go; results come in their order, and reads see the state before the writes.
@@ -91,7 +108,7 @@ class ChromaStore(BaseStore):
 
     def _batch(self, ops: Iterable[Op]) -> Flow[list[Result]]:
         self._check_open()
-        plan = self._fields.plan(ops)
+        plan = self._fields.plan(ops, sweeps=self._sweeping.is_due())
         embedded = yield from gather([self._embedder.query(query) for query in plan.queries])
         queries = dict(zip(plan.queries, embedded, strict=True))
         outcome = yield from blocking(self._backend.execute, plan, {}, queries)
@@ -100,6 +117,18 @@ class ChromaStore(BaseStore):
             vectors |= yield from self._embedder.documents(outcome.missing)
             outcome = yield from blocking(self._backend.execute, plan, vectors, queries)
         return outcome.results
+
+    def sweep_ttl(self) -> int:
+        """Delete every item whose time is over; returns how many."""
+        return run(self._sweep())
+
+    async def asweep_ttl(self) -> int:
+        """Delete every item whose time is over without blocking the event loop; returns how many."""
+        return await arun(self._sweep())
+
+    def _sweep(self) -> Flow[int]:
+        self._check_open()
+        return (yield from blocking(self._backend.sweep))
 
     def close(self) -> None:
         """Let go of the directory; closing twice is fine, using a closed store is not."""

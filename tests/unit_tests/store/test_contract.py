@@ -292,8 +292,3 @@ async def test_async_with_closes(open_store: OpenStore) -> None:
         await store.aput(HOME, "k", {})
     with pytest.raises(StorageError, match="closed"):
         await store.aget(HOME, "k")
-
-
-async def test_time_to_live_is_refused(store: ChromaStore, call: Door) -> None:
-    with pytest.raises(NotImplementedError):
-        await call(store, "put", HOME, "k", {}, ttl=1)
