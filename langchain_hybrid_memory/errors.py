@@ -11,6 +11,10 @@ class ConfigurationError(HybridMemoryError, ValueError):
     """A setting or model cannot work as given; raised when it is built, not when it is run."""
 
 
+class EmbeddingMismatchError(ConfigurationError):
+    """A store's vectors come from another embedding model than the one it was opened with; the message names both."""
+
+
 class MissingUserError(HybridMemoryError):
     """A run named no user, so there is no memory it may touch."""
 

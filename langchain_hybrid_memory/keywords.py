@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 QUERY_CHARACTERS: Final = 10_000
 QUERY_TERMS: Final = 32
@@ -79,9 +79,9 @@ def coverage(weights: Mapping[str, float], terms: Collection[str]) -> float:
     return min(1.0, round(sum(weight for term, weight in weights.items() if term in terms), 6))
 
 
-def match_any(weights: Mapping[str, float]) -> str:
+def match_any(terms: Iterable[str]) -> str:
     """The FTS5 expression for items with at least one of the terms; every term is quoted, so none is syntax."""
-    return " OR ".join(f'"{term}"' for term in weights)
+    return " OR ".join(f'"{term}"' for term in terms)
 
 
 @lru_cache(maxsize=65_536)

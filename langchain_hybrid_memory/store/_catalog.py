@@ -58,6 +58,29 @@ ALTER TABLE item ADD COLUMN ttl REAL;           -- minutes it lives after it was
 ALTER TABLE item ADD COLUMN expires_at INTEGER; -- microseconds since 1970
 CREATE INDEX item_expiry ON item (expires_at) WHERE expires_at IS NOT NULL;
 """,
+    """
+CREATE TABLE shard (                    -- the collections in Chroma
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    namespace BLOB UNIQUE               -- whose vectors are in it; NULL: everything that has no shard of its own
+);
+INSERT INTO shard VALUES (0, NULL);
+ALTER TABLE vector ADD COLUMN shard INTEGER NOT NULL DEFAULT 0; -- where its record is, or will be by the notes
+CREATE INDEX vector_shard ON vector (shard);
+ALTER TABLE pending RENAME TO pending_2;
+CREATE TABLE pending (                  -- records that came, changed or went without Chroma knowing yet
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    record TEXT NOT NULL,
+    shard INTEGER NOT NULL,
+    UNIQUE (record, shard)
+);
+INSERT INTO pending (record, shard) SELECT record, 0 FROM pending_2 ORDER BY sequence;
+DROP TABLE pending_2;
+CREATE TABLE reindexed (                -- vectors of the next embedding model, until there is one for each
+    record TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,
+    embedding BLOB NOT NULL
+);
+""",
 )
 
 
@@ -131,6 +154,20 @@ class Catalog:
             finally:
                 # after a failed COMMIT too; after a successful one there is nothing to undo
                 self._writer.rollback()
+
+    def settle(self) -> None:
+        """Leave nothing in the files of what was deleted: deleted pages are blank already, words and log are not.
+
+        Raises:
+            StorageError: If somebody reads for so long that the log cannot be emptied.
+        """
+        with self.writing() as connection:
+            connection.execute("INSERT INTO keyword (keyword) VALUES ('optimize')")
+        with self._lock:
+            is_busy: int = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if is_busy:
+            msg = f"the memory in {str(self._path.parent)!r} is being read, so its log cannot be emptied; try again"
+            raise StorageError(msg)
 
     def tick(self, now: int) -> int:
         """The next time of writing: `now` in microseconds, or later where the clock stands still or goes back."""

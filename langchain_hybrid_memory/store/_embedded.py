@@ -1,40 +1,34 @@
-"""The embedded backend: carries out a planned batch on the catalog and on Chroma, and keeps the two in agreement."""
+"""The embedded backend: carries out a planned batch in one directory."""
 
 from __future__ import annotations
 
 import os
-import threading
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_hybrid_memory.errors import StorageError
+from langchain_hybrid_memory.errors import EmbeddingMismatchError, StorageError
+from langchain_hybrid_memory.store import _reindex
 from langchain_hybrid_memory.store._catalog import Catalog
 from langchain_hybrid_memory.store._expiry import has_expired, has_mortals, prolong, sweep
 from langchain_hybrid_memory.store._failures import storage_errors
+from langchain_hybrid_memory.store._follower import Follower
 from langchain_hybrid_memory.store._items import microseconds
 from langchain_hybrid_memory.store._namespaces import list_namespaces
-from langchain_hybrid_memory.store._notes import (
-    confirmed_records,
-    count_notes,
-    items_of,
-    note_disagreements,
-    noted_items,
-    notes,
-)
 from langchain_hybrid_memory.store._owner import Ownership
 from langchain_hybrid_memory.store._plan import Get, Plan, Read, Search
 from langchain_hybrid_memory.store._search import Reader
+from langchain_hybrid_memory.store._settings import UNSETTLED, fingerprint, set_fingerprint, set_setting
 from langchain_hybrid_memory.store._vectors import VectorIndex
-from langchain_hybrid_memory.store._writes import check_size, missing_texts, write
+from langchain_hybrid_memory.store._writes import check_size, delete_below, missing_texts, write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from langgraph.store.base import Result, SearchItem
 
-LAG: Final = 64  # notes that may wait: telling Chroma costs 8 ms whatever the number, and 1 to 5 ms for each vector
+    from langchain_hybrid_memory.store._embedder import Fingerprint
 
 
 class Outcome(NamedTuple):
@@ -47,8 +41,8 @@ class Outcome(NamedTuple):
 class EmbeddedBackend:
     """One directory: a catalog that is the truth, and Chroma that follows it.
 
-    A write commits to the catalog, together with a note of what Chroma has to do. Chroma is told once enough notes have
-    gathered, and at every opening; then the notes are removed. Searches look at noted vectors themselves.
+    Attributes:
+        generation: Rises when the store is embedded anew; until then a model once found right stays right.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,15 +54,16 @@ class EmbeddedBackend:
         """
         self._path = path
         self._pid = os.getpid()
-        self._turn = threading.RLock()  # taken around every use of Chroma, never inside a catalog transaction
+        self.generation = 0
         with storage_errors(path, "opening"), ExitStack() as undo:
             path.mkdir(parents=True, exist_ok=True)
             self._owner = Ownership(path)
             undo.callback(self._owner.release)
             self._catalog = Catalog(path)
             undo.callback(self._catalog.close)
-            self._vectors = VectorIndex(path)
-            self._agree()
+            vectors = VectorIndex(path)
+            undo.callback(vectors.close)
+            self._follower = Follower(self._catalog, vectors)
             undo.pop_all()
 
     def execute(self, plan: Plan, vectors: Mapping[str, bytes], queries: Mapping[str, bytes]) -> Outcome:
@@ -91,7 +86,7 @@ class EmbeddedBackend:
             if missing:
                 return Outcome([], missing)
             check_size(connection, [*vectors.values(), *queries.values()])
-            reader = Reader(connection, self._nearest, read=[])
+            reader = Reader(connection, self._follower.nearest, read=[])
             results: list[Result] = [None] * plan.size
             for position, read in plan.reads.items():
                 results[position] = _read(reader, read, queries)
@@ -111,9 +106,64 @@ class EmbeddedBackend:
                     return 0
             with self._catalog.writing() as connection:
                 count = sweep(connection, now)
-                behind = count_notes(connection)
-            self._follow(behind)
+            self._follower.follow()
         return count
+
+    def erase(self, prefix: bytes) -> int:
+        """Delete every item below a namespace prefix, and leave nothing of it in any file; returns how many items.
+
+        A crash in between is made good at the next opening.
+        """
+        self._check_process()
+        with storage_errors(self._path, "erasing in"):
+            with self._catalog.writing() as connection:
+                count = delete_below(connection, prefix)
+                set_setting(connection, UNSETTLED, "yes")
+            self._follower.settle()
+        return count
+
+    def verify(self, model: Fingerprint) -> int:
+        """Make sure the vectors here are of a model, which the first one to be used decides; returns the generation.
+
+        Raises:
+            EmbeddingMismatchError: If they are of another.
+        """
+        with storage_errors(self._path, "reading"), self._catalog.reading() as connection:
+            known = fingerprint(connection)
+            has_vectors = connection.execute("SELECT EXISTS (SELECT 1 FROM vector)").fetchone()[0]
+        if known is None:
+            with storage_errors(self._path, "writing"), self._catalog.writing() as connection:
+                set_fingerprint(connection, model)
+        elif not known.is_same(model) and (has_vectors or not self.swap(model)):
+            msg = (
+                f"the memory in {str(self._path)!r} was embedded by {known}, but it was opened with {model}; open it "
+                "with the first, or call reindex() to embed everything anew with the second"
+            )
+            raise EmbeddingMismatchError(msg)
+        return self.generation
+
+    def reindexing(self, model: Fingerprint) -> tuple[int, list[_reindex.Waiting]]:
+        """How many texts a new model has not embedded, and a portion of them."""
+        with storage_errors(self._path, "reindexing"):
+            with self._catalog.writing() as connection:
+                _reindex.begin(connection, model)
+            with self._catalog.reading() as connection:
+                return _reindex.count_waiting(connection), _reindex.waiting(connection)
+
+    def reindexed(self, done: Iterable[_reindex.Waiting], vectors: Mapping[str, bytes]) -> None:
+        """Keep a portion of new vectors until all are there."""
+        with storage_errors(self._path, "reindexing"), self._catalog.writing() as connection:
+            _reindex.keep(connection, done, vectors)
+
+    def swap(self, model: Fingerprint) -> bool:
+        """Make the new vectors the store's, unless somebody wrote meanwhile; says whether it did."""
+        with storage_errors(self._path, "reindexing"):
+            with self._catalog.writing() as connection:
+                is_swapped = _reindex.swap(connection, model)
+            if is_swapped:
+                self.generation += 1
+                self._follower.agree()
+        return is_swapped
 
     def _prolong(self, items: list[int]) -> None:
         with self._catalog.writing() as connection:
@@ -133,56 +183,15 @@ class EmbeddedBackend:
             check_size(connection, list(vectors.values()))
             now = _now()
             noted = sum(write(connection, put, vectors=vectors, at=self._catalog.tick(now)) for put in plan.puts)
-            behind = count_notes(connection) if noted else 0
-        self._follow(behind)
+        if noted:
+            self._follower.follow()
         return []
-
-    def _follow(self, behind: int | None = None) -> None:
-        """Tell Chroma what the catalog noted for it, unless it is known to be few notes behind."""
-        if behind is not None and behind <= LAG:
-            return
-        with self._turn:
-            with self._catalog.reading() as connection:
-                noted = notes(connection)
-            if not noted:
-                return
-            self._vectors.delete([note.record for note in noted if note.document is None])
-            self._vectors.upsert([note.as_record() for note in noted if note.document is not None])
-            with self._catalog.writing() as connection:
-                connection.execute("DELETE FROM pending WHERE sequence <= ?", (noted[-1].sequence,))
-
-    def _agree(self) -> None:
-        """Finish what a crash left over, and mend Chroma where files were lost or put back from another time."""
-        self._follow()
-        with self._catalog.reading() as connection:
-            wanted: int = connection.execute("SELECT count(*) FROM vector").fetchone()[0]
-        if len(self._vectors) != wanted:
-            with self._catalog.writing() as connection:
-                note_disagreements(connection, self._vectors.ids())
-            self._follow()
-
-    def _nearest(self, embedding: bytes, *, prefix: bytes, items: list[int] | None, count: int) -> list[int]:
-        """The items nearest to a query as far as Chroma knows, and all it does not know yet.
-
-        Chroma refuses ids it does not hold, so they are read while nobody else can change it.
-        """
-        with self._turn, self._catalog.reading() as connection:
-            noted = noted_items(connection, prefix, items)
-            among = confirmed_records(connection, prefix, items)
-            asked = count + count_notes(connection)
-            while True:
-                records = self._vectors.nearest(embedding, count=asked, among=among)
-                found = items_of(connection, records)
-                if len(found) >= count or len(records) < asked:
-                    return [*found, *noted]
-                asked *= 4  # several records belong to one item
 
     def close(self) -> None:
         """Wait for what is under way, then let go of every file."""
-        with self._turn:
-            self._catalog.close()
-            self._vectors.close()
-            self._owner.release()
+        self._follower.close()
+        self._catalog.close()
+        self._owner.release()
 
 
 def _read(reader: Reader, read: Read, queries: Mapping[str, bytes]) -> Result:

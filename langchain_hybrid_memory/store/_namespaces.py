@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from langchain_hybrid_memory.store._items import decode_namespace, encode_namespace, namespace_range
+from langchain_hybrid_memory.store._items import decode_namespace, encode_namespace
+from langchain_hybrid_memory.store._shards import namespaces
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,11 +18,8 @@ if TYPE_CHECKING:
 def list_namespaces(connection: sqlite3.Connection, op: ListNamespacesOp) -> list[tuple[str, ...]]:
     """The namespaces that meet every condition, cut to `max_depth`, sorted, distinct; then offset and limit."""
     conditions = op.match_conditions or ()
-    rows = connection.execute(
-        "SELECT DISTINCT namespace FROM item WHERE namespace >= ? AND namespace < ?",
-        namespace_range(encode_namespace(_literal_prefix(conditions))),
-    )
-    found = (decode_namespace(row[0]) for row in rows)
+    below = encode_namespace(_literal_prefix(conditions))
+    found = (decode_namespace(namespace) for namespace in namespaces(connection, below))
     matching = {
         namespace[: op.max_depth]
         for namespace in found

@@ -11,80 +11,77 @@ from langchain_hybrid_memory.store._vectors import Record
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-
-UNNOTED: Final = "AND NOT EXISTS (SELECT 1 FROM pending WHERE pending.record = vector.record)"
-CONFIRMED_AMONG: Final = f"SELECT record FROM vector WHERE item IN (SELECT value FROM json_each(?)) {UNNOTED}"  # noqa: S608 - values are bound
-BELOW: Final = "namespace >= ? AND namespace < ?"
-CONFIRMED_BELOW: Final = f"SELECT record FROM item JOIN vector ON vector.item = item.id WHERE {BELOW} {UNNOTED}"  # noqa: S608 - the same
-HAS_OTHERS: Final = f"SELECT (SELECT count(*) FROM item) > (SELECT count(*) FROM item WHERE {BELOW})"  # noqa: S608 - too
+UNNOTED: Final = (
+    "NOT EXISTS (SELECT 1 FROM pending WHERE pending.record = vector.record AND pending.shard = vector.shard)"
+)
+CONFIRMED_AMONG: Final = (
+    f"SELECT record FROM vector WHERE shard = ? AND item IN (SELECT value FROM json_each(?)) AND {UNNOTED}"  # noqa: S608 - values are bound
+)
+NOTES: Final = """
+    SELECT sequence, pending.record, pending.shard, embedding, namespace, key, field, value FROM pending
+    LEFT JOIN vector ON vector.record = pending.record AND vector.shard = pending.shard
+    LEFT JOIN item ON item.id = vector.item WHERE sequence > ? ORDER BY sequence LIMIT ?
+"""
 
 
 class Note(NamedTuple):
-    """One record to write, or to delete when `document` is `None`; the rest is then `None` as well."""
+    """One record that Chroma shall hold as it is now, or not at all when `embedding` and the rest are `None`."""
 
     sequence: int
     record: str
-    document: str | None
-    embedding: bytes
+    shard: int
+    embedding: bytes | None
     namespace: bytes
     key: bytes
     field: str
+    value: str | bytes
 
     def as_record(self) -> Record:
-        """The record as Chroma shall hold it; its metadata is for people who look into the collection."""
+        """The record as Chroma shall hold it; text and metadata are for people who look into the collection."""
         metadata = {
             "namespace": json.dumps([well_formed(label) for label in decode_namespace(self.namespace)]),
             "key": well_formed(decode(self.key)),
             "field": well_formed(self.field),
         }
-        return Record(self.record, self.embedding, self.document or "", metadata)
+        return Record(self.record, self.embedding or b"", text_of(json.loads(self.value), self.field), metadata)
 
 
-def note(connection: sqlite3.Connection, record: str, document: str | None) -> None:
-    """Note that a record has to be written, or deleted when `document` is `None`; replaces an older note."""
-    connection.execute("INSERT OR REPLACE INTO pending (record, document) VALUES (?, ?)", (record, document))
+def note(connection: sqlite3.Connection, record: str, shard: int) -> None:
+    """Note that a record of a shard came, changed or went; takes the place of an older note."""
+    connection.execute("INSERT OR REPLACE INTO pending (record, shard) VALUES (?, ?)", (record, shard))
 
 
-def notes(connection: sqlite3.Connection) -> list[Note]:
-    """Everything noted, oldest first."""
-    sql = (
-        "SELECT sequence, pending.record, document, embedding, namespace, key, field FROM pending "
-        "LEFT JOIN vector ON vector.record = pending.record LEFT JOIN item ON item.id = vector.item ORDER BY sequence"
+def notes(connection: sqlite3.Connection, *, after: int, limit: int) -> list[Note]:
+    """What is noted, oldest first, from behind a sequence number."""
+    return [Note(*row) for row in connection.execute(NOTES, (after, limit))]
+
+
+def drop_notes(connection: sqlite3.Connection, told: Sequence[Note]) -> None:
+    """Remove notes that have been carried out; one that was renewed meanwhile has another number and stays."""
+    sequences = [note.sequence for note in told]
+    connection.execute(
+        "DELETE FROM pending WHERE sequence IN (SELECT value FROM json_each(?))", (json.dumps(sequences),)
     )
-    return [Note(*row) for row in connection.execute(sql)]
 
 
-def note_disagreements(connection: sqlite3.Connection, held: set[str]) -> None:
-    """Note what makes Chroma hold exactly the catalog's records.
+def note_disagreements(connection: sqlite3.Connection, shard: int, held: Iterable[str]) -> None:
+    """Note what makes a shard in Chroma hold exactly the catalog's records.
 
     Args:
         connection: The writer, inside a transaction.
-        held: The ids Chroma holds.
+        shard: The shard.
+        held: The ids Chroma holds in it.
     """
-    wanted = {row[0] for row in connection.execute("SELECT record FROM vector")}
-    for record in held - wanted:
-        note(connection, record, None)
-    sql = "SELECT field, value FROM vector JOIN item ON item.id = vector.item WHERE record = ?"
-    for record in wanted - held:
-        field, value = connection.execute(sql, (record,)).fetchone()
-        note(connection, record, text_of(json.loads(value), field))
+    wanted = {row[0] for row in connection.execute("SELECT record FROM vector WHERE shard = ?", (shard,))}
+    for record in wanted.symmetric_difference(held):
+        note(connection, record, shard)
 
 
-def confirmed_records(connection: sqlite3.Connection, prefix: bytes, items: Sequence[int] | None) -> list[str] | None:
-    """The records of some items, or of all below a prefix, that Chroma is known to hold; `None` means every record.
-
-    Args:
-        connection: A reader.
-        prefix: An encoded namespace prefix; looked at when `items` is `None`.
-        items: The only items to consider.
-    """
-    if items is not None:
-        return [row[0] for row in connection.execute(CONFIRMED_AMONG, (json.dumps(items),))]
-    if not prefix or not connection.execute(HAS_OTHERS, namespace_range(prefix)).fetchone()[0]:
-        return None
-    return [row[0] for row in connection.execute(CONFIRMED_BELOW, namespace_range(prefix))]
+def confirmed_among(connection: sqlite3.Connection, shard: int, items: Sequence[int]) -> list[str]:
+    """The records of some items that Chroma is known to hold in a shard."""
+    return [row[0] for row in connection.execute(CONFIRMED_AMONG, (shard, json.dumps(items)))]
 
 
 def count_notes(connection: sqlite3.Connection) -> int:
@@ -96,11 +93,20 @@ def count_notes(connection: sqlite3.Connection) -> int:
 def noted_items(connection: sqlite3.Connection, prefix: bytes, items: Sequence[int] | None) -> list[int]:
     """The items below a prefix, or among some, with a vector that Chroma has not been told."""
     sql = (
-        "SELECT DISTINCT item.id FROM pending JOIN vector ON vector.record = pending.record "
-        "JOIN item ON item.id = vector.item WHERE namespace >= ? AND namespace < ?"
+        "SELECT DISTINCT item.id FROM pending JOIN vector ON vector.record = pending.record AND vector.shard = "
+        "pending.shard JOIN item ON item.id = vector.item WHERE namespace >= ? AND namespace < ?"
     )
     noted = [row[0] for row in connection.execute(sql, namespace_range(prefix))]
     return noted if items is None else list(set(noted).intersection(items))
+
+
+def noted_namespaces(connection: sqlite3.Connection) -> list[bytes]:
+    """The namespaces of the items that Chroma has not been told about."""
+    sql = (
+        "SELECT DISTINCT namespace FROM pending JOIN vector ON vector.record = pending.record "
+        "JOIN item ON item.id = vector.item"
+    )
+    return [row[0] for row in connection.execute(sql)]
 
 
 def items_of(connection: sqlite3.Connection, records: Sequence[str]) -> list[int]:

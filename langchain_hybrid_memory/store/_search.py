@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -11,20 +13,31 @@ import numpy as np
 from langchain_hybrid_memory.keywords import coverage, match_any
 from langchain_hybrid_memory.store._items import HybridItem, Row, Signals, namespace_range
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
+from langchain_hybrid_memory.store._shards import LARGE
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     from langgraph.store.base import Item
 
     from langchain_hybrid_memory.store._filters import Condition
 
-EXACT_ITEMS: Final = (
-    2_000  # comparing this many vectors takes about as long as asking Chroma for the nearest among them
-)
 POOL: Final = 100
+"""In a large scope, so many of the nearest items are candidates, and so many of the best keyword matches."""
+LARGEST_POOL: Final = 1_000
+"""A longer page than this is filled up with the rest of the scope, scored one by one."""
+WIDE: Final = 4
+"""With a filter, so many times more are asked for first: most filters let many items pass."""
+KEYWORD_ROWS: Final = 2_000
+"""In a large scope, the items with the query's rarest terms, up to so many, compete to be keyword candidates."""
+BY_ROW: Final = 200
+"""Up to so many items, reading the words of each is faster than asking the keyword index."""
 UNLIMITED: Final = -1
+COUNT_MATCHES: Final = "SELECT count(*) FROM keyword WHERE keyword MATCH ?"
+NEWEST_MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ? ORDER BY rowid DESC LIMIT ?"
+MATCHING_WORDS: Final = "SELECT rowid, words FROM keyword WHERE keyword MATCH ?"
+WORDS: Final = "SELECT rowid, words FROM keyword WHERE rowid IN (SELECT value FROM json_each(?))"
 SELECT_ROW: Final = "SELECT id, namespace, key, value, created_at, updated_at FROM item"
 
 
@@ -78,54 +91,85 @@ class Reader(NamedTuple):
             found = newest(self.connection, op.prefix, op.condition, limit=op.limit, offset=op.offset)
             return self._fetch(op, [Ranked(item) for item in found])
         ranked = self._rank(op, embedding)
-        page = ranked[op.offset : op.offset + op.limit]
-        if len(page) < op.limit:
+        if op.offset + op.limit > len(ranked):
             seen = {found.item for found in ranked}
-            others = (item for item in newest(self.connection, op.prefix, op.condition) if item not in seen)
-            skip = max(op.offset - len(ranked), 0)
-            page += [Ranked(item) for item in islice(others, skip, skip + op.limit - len(page))]
-        return self._fetch(op, page)
+            others = [item for item in newest(self.connection, op.prefix, op.condition) if item not in seen]
+            ranked += self._score(op, others, embedding)
+            scored = {found.item for found in ranked}
+            ranked += [Ranked(item) for item in others if item not in scored]
+        return self._fetch(op, ranked[op.offset : op.offset + op.limit])
 
     def _rank(self, op: Search, embedding: bytes) -> list[Ranked]:
-        """Score every item of a small scope; of a large one the nearest and the best keyword matches."""
-        pool = max(POOL, op.offset + op.limit)
-        few = max(EXACT_ITEMS, pool)
-        items = self._scope(op, few)
-        if items is not None and len(items) <= few:
-            words = self._matching(op, items, UNLIMITED)
-            return _scored(op, items, self._cosines(embedding, items), words)
-        words = self._matching(op, items, pool)
-        near = self.nearest(embedding, prefix=op.prefix, items=items, count=pool)
-        cosines = self._cosines(embedding, {*near, *words})
-        words |= self._words(cosines.keys() - words.keys())
-        return _scored(op, self._newest_first(cosines.keys() | words.keys()), cosines, words)
+        """Score every item of a small scope; of a large one the nearest and the best keyword matches.
 
-    def _scope(self, op: Search, few: int) -> list[int] | None:
-        """The items a search may find, newest first, or `None` for more than a few without a filter."""
-        if op.condition is None:
-            some = "SELECT count(*) FROM (SELECT 1 FROM item WHERE namespace >= ? AND namespace < ? LIMIT ?)"
-            count = self.connection.execute(some, (*namespace_range(op.prefix), few + 1)).fetchone()[0]
-            if count > few:
-                return None
-        return list(newest(self.connection, op.prefix, op.condition))
+        Which these are does not depend on the page, so pages neither overlap nor leave anything out.
+        """
+        if is_small(self.connection, op.prefix):
+            return self._score(op, list(newest(self.connection, op.prefix, op.condition)), embedding)
+        pool = max(POOL, min(op.limit, LARGEST_POOL))
+        wide = pool if op.condition is None else WIDE * pool
+        near = self.nearest(embedding, prefix=op.prefix, items=None, count=wide)
+        if op.condition is not None:
+            near = self._holding(op.condition, near)
+            if len(near) < pool:
+                items = list(newest(self.connection, op.prefix, op.condition))
+                if len(items) <= LARGE:
+                    return self._score(op, items, embedding)
+                near = self.nearest(embedding, prefix=op.prefix, items=items, count=pool)
+        return self._score(op, self._newest_first({*near, *self._keyword_candidates(op, pool)}), embedding)
 
-    def _matching(self, op: Search, items: list[int] | None, limit: int) -> dict[int, str]:
-        """The words of the items that share one with the query; with a limit the best by BM25."""
+    def _score(self, op: Search, items: list[int], embedding: bytes) -> list[Ranked]:
+        """Score the items that have a vector or a word of the query; best first, ties in the order of `items`."""
+        cosines, words = self._cosines(embedding, items), self._words(op, items)
+        ranked: list[Ranked] = []
+        for item in items:
+            keyword = coverage(op.weights, frozenset(words[item].split())) if item in words else 0.0
+            if item in cosines or keyword:
+                cosine = cosines.get(item, 0.0)
+                score = (1 - op.keyword_share) * cosine + op.keyword_share * keyword
+                ranked.append(Ranked(item, round(score, 6), cosine, keyword))
+        return sorted(ranked, key=lambda found: -(found.score or 0.0))
+
+    def _holding(self, condition: Condition, items: Collection[int]) -> list[int]:
+        """Those of some items that meet a condition, in the same order."""
+        rows = fetch(self.connection, items)
+        held = {row.id for row in rows if condition.holds(json.loads(row.value))}
+        return [item for item in items if item in held]
+
+    def _keyword_candidates(self, op: Search, pool: int) -> list[int]:
+        """The items of a large scope with the most, and the rarest, of the query's terms.
+
+        Terms count by inverse document frequency (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25
+        and Beyond", 2009), the rarest first until they name enough items: ranking all that hold a common term takes
+        longer than everything else together, and changes little.
+        """
+        terms = [self._match(op, [term]) for term in op.weights]
+        counts = [(self.connection.execute(COUNT_MATCHES, (match,)).fetchone()[0], match) for match in terms]
+        total = self.connection.execute("SELECT max(id) FROM item").fetchone()[0]
+        room = KEYWORD_ROWS
+        scores: defaultdict[int, float] = defaultdict(float)
+        for count, match in sorted(pair for pair in counts if pair[0]):
+            if scores and count > room:
+                break
+            for (item,) in self.connection.execute(NEWEST_MATCHES, (match, room)):
+                scores[item] += math.log(1 + total / count)
+            room -= min(count, room)
+        best = sorted(scores, key=lambda item: -scores[item])
+        return best[:pool] if op.condition is None else self._holding(op.condition, best)[:pool]
+
+    def _match(self, op: Search, terms: Collection[str]) -> str:
+        """The keyword expression for the items of a scope that hold one of some terms."""
+        expression = f"words : ({match_any(terms)})"
+        has_others = op.prefix and lies_outside(self.connection, op.prefix)
+        return f"scope : {scope_term(op.prefix)} AND {expression}" if has_others else expression
+
+    def _words(self, op: Search, items: Collection[int]) -> dict[int, str]:
+        """The keyword text of items, at least of those among them that share a term with the query."""
         if not op.weights:
             return {}
-        expression = f"words : ({match_any(op.weights)})"
-        if op.prefix:
-            expression = f"scope : {scope_term(op.prefix)} AND {expression}"
-        # the plus keeps SQLite from looking up every item on its own
-        among = "" if items is None else "AND +rowid IN (SELECT value FROM json_each(?))"
-        order = "" if limit == UNLIMITED else "ORDER BY bm25(keyword, 0.0, 1.0)"
-        sql = f"SELECT rowid, words FROM keyword WHERE keyword MATCH ? {among} {order} LIMIT ?"  # noqa: S608 - see above
-        parameters = (expression, limit) if items is None else (expression, json.dumps(items), limit)
-        return dict(self.connection.execute(sql, parameters))
-
-    def _words(self, items: Collection[int]) -> dict[int, str]:
-        sql = "SELECT rowid, words FROM keyword WHERE rowid IN (SELECT value FROM json_each(?))"
-        return dict(self.connection.execute(sql, (json.dumps(list(items)),)))
+        if len(items) > BY_ROW:
+            return dict(self.connection.execute(MATCHING_WORDS, (self._match(op, op.weights),)))
+        return dict(self.connection.execute(WORDS, (json.dumps(list(items)),)))
 
     def _cosines(self, embedding: bytes, items: Iterable[int]) -> dict[int, float]:
         """The cosine of each item's best vector, from the catalog's copy whichever way the item was found."""
@@ -153,16 +197,18 @@ class Reader(NamedTuple):
         return [found.hit(rows[found.item]) for found in page]
 
 
-def _scored(op: Search, items: Iterable[int], cosines: Mapping[int, float], words: Mapping[int, str]) -> list[Ranked]:
-    """Score the items that have a vector or a word of the query; best first, ties in the order of `items`."""
-    ranked: list[Ranked] = []
-    for item in items:
-        if item in cosines or item in words:
-            cosine = cosines.get(item, 0.0)
-            keyword = coverage(op.weights, frozenset(words[item].split())) if item in words else 0.0
-            score = (1 - op.keyword_share) * cosine + op.keyword_share * keyword
-            ranked.append(Ranked(item, round(score, 6), cosine, keyword))
-    return sorted(ranked, key=lambda found: -(found.score or 0.0))
+def is_small(connection: sqlite3.Connection, prefix: bytes) -> bool:
+    """Whether few enough items lie below a prefix to compare every one of them."""
+    some = "SELECT count(*) FROM (SELECT 1 FROM item WHERE namespace >= ? AND namespace < ? LIMIT ?)"
+    count: int = connection.execute(some, (*namespace_range(prefix), LARGE + 1)).fetchone()[0]
+    return count <= LARGE
+
+
+def lies_outside(connection: sqlite3.Connection, prefix: bytes) -> bool:
+    """Whether any item is not below a prefix."""
+    low, high = namespace_range(prefix)
+    sides = "SELECT EXISTS (SELECT 1 FROM item WHERE namespace < ?) OR EXISTS (SELECT 1 FROM item WHERE namespace >= ?)"
+    return bool(connection.execute(sides, (low, high)).fetchone()[0])
 
 
 def newest(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from langchain_hybrid_memory.errors import ConfigurationError
+from langchain_hybrid_memory.store._items import namespace_range
 from langchain_hybrid_memory.store._notes import note
+from langchain_hybrid_memory.store._shards import shard_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,7 +23,7 @@ UPSERT_ITEM: Final = (
     "updated_at = excluded.updated_at, expires_at = excluded.expires_at RETURNING id"
 )
 UPSERT_VECTOR: Final = (
-    "INSERT INTO vector (item, record, field, digest, embedding) VALUES (?, ?, ?, ?, ?) ON CONFLICT (record) "
+    "INSERT INTO vector (item, record, field, digest, embedding, shard) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (record) "
     "DO UPDATE SET item = excluded.item, digest = excluded.digest, embedding = excluded.embedding"
 )
 
@@ -75,7 +77,11 @@ def write(connection: sqlite3.Connection, put: Put, *, vectors: Mapping[str, byt
     if put.words:
         words = (item, put.scope, put.words)
         connection.execute("INSERT INTO keyword (rowid, scope, words) VALUES (?, ?, ?)", words)
-    return _write_vectors(connection, item, put.texts, vectors=vectors) if known or put.texts else 0
+    if not known and not put.texts:
+        return 0
+    return _write_vectors(
+        connection, item, put.texts, vectors=vectors, shard=shard_of(connection, put.target.namespace)
+    )
 
 
 def delete(connection: sqlite3.Connection, item: int) -> int:
@@ -85,25 +91,44 @@ def delete(connection: sqlite3.Connection, item: int) -> int:
     return _write_vectors(connection, item, vectors={})
 
 
+def delete_below(connection: sqlite3.Connection, prefix: bytes) -> int:
+    """Delete every item below a namespace prefix; returns how many."""
+    sql = "SELECT id FROM item WHERE namespace >= ? AND namespace < ?"
+    items = [row[0] for row in connection.execute(sql, namespace_range(prefix))]
+    for item in items:
+        delete(connection, item)
+    return len(items)
+
+
 def _is_embedded(connection: sqlite3.Connection, text: Text) -> bool:
     row = connection.execute("SELECT digest FROM vector WHERE record = ?", (text.record,)).fetchone()
     return bool(row) and row[0] == text.digest
 
 
 def _write_vectors(
-    connection: sqlite3.Connection, item: int, texts: Iterable[Text] = (), *, vectors: Mapping[str, bytes]
+    connection: sqlite3.Connection,
+    item: int,
+    texts: Iterable[Text] = (),
+    *,
+    vectors: Mapping[str, bytes],
+    shard: int = 0,
 ) -> int:
-    digests: dict[str, bytes] = dict(connection.execute("SELECT record, digest FROM vector WHERE item = ?", (item,)))
+    known = {
+        record: (digest, place)
+        for record, digest, place in connection.execute(
+            "SELECT record, digest, shard FROM vector WHERE item = ?", (item,)
+        )
+    }
     wanted = {text.record: text for text in texts}
-    changed = [text for record, text in wanted.items() if digests.get(record) != text.digest]
-    removed = digests.keys() - wanted.keys()
+    changed = [text for record, text in wanted.items() if known.get(record, (b"",))[0] != text.digest]
+    removed = known.keys() - wanted.keys()
     for record in removed:
         connection.execute("DELETE FROM vector WHERE record = ?", (record,))
-        note(connection, record, None)
+        note(connection, record, known[record][1])
     for text in changed:
-        row = (item, text.record, text.field, text.digest, vectors[text.text])
+        row = (item, text.record, text.field, text.digest, vectors[text.text], shard)
         connection.execute(UPSERT_VECTOR, row)
-        note(connection, text.record, text.text)
+        note(connection, text.record, shard)
     if changed:
         size = len(vectors[changed[0].text]) // FLOAT_BYTES
         connection.execute("INSERT OR IGNORE INTO setting VALUES ('dims', ?)", (str(size),))

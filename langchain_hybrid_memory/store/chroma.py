@@ -6,14 +6,16 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from langgraph.store.base import BaseStore, IndexConfig, Op, Result, TTLConfig
+from langgraph.store.base import BaseStore, IndexConfig, NamespacePath, Op, Result, TTLConfig
 
 from langchain_hybrid_memory._flow import Flow, arun, blocking, gather, run
 from langchain_hybrid_memory.errors import StorageError
 from langchain_hybrid_memory.store._embedder import Embedder
 from langchain_hybrid_memory.store._expiry import Sweeping
 from langchain_hybrid_memory.store._handles import acquire, release
+from langchain_hybrid_memory.store._items import encode_namespace
 from langchain_hybrid_memory.store._plan import KEYWORD_SHARE, IndexFields
+from langchain_hybrid_memory.store._reindex import OnProgress, reporting
 
 if TYPE_CHECKING:
     import os
@@ -52,6 +54,7 @@ class ChromaStore(BaseStore):
         super().__init__()
         self.ttl_config = ttl
         self._sweeping = Sweeping(ttl)
+        self._verified: int | None = None
         self._backend = backend
         self._path = path
         self._embedder = embedder
@@ -109,14 +112,79 @@ class ChromaStore(BaseStore):
     def _batch(self, ops: Iterable[Op]) -> Flow[list[Result]]:
         self._check_open()
         plan = self._fields.plan(ops, sweeps=self._sweeping.is_due())
+        if plan.queries:
+            yield from self._verify()
         embedded = yield from gather([self._embedder.query(query) for query in plan.queries])
         queries = dict(zip(plan.queries, embedded, strict=True))
         outcome = yield from blocking(self._backend.execute, plan, {}, queries)
         vectors: dict[str, bytes] = {}
         while outcome.missing:
+            yield from self._verify()
             vectors |= yield from self._embedder.documents(outcome.missing)
             outcome = yield from blocking(self._backend.execute, plan, vectors, queries)
         return outcome.results
+
+    def _verify(self) -> Flow[None]:
+        """Make sure, once, that the vectors here are of this embedding model."""
+        if self._verified != self._backend.generation:
+            model = yield from self._embedder.fingerprint()
+            self._verified = yield from blocking(self._backend.verify, model)
+
+    def erase(self, namespace_prefix: NamespacePath) -> int:
+        """Delete every item below a namespace prefix so that no file of the directory holds its text or vectors.
+
+        `delete` promises only that no read returns an item. Takes some seconds in a store of 100,000 items. An
+        interrupted call is completed when the directory is next opened.
+
+        Args:
+            namespace_prefix: Whole labels; `()` erases everything.
+
+        Returns:
+            How many items were deleted.
+        """
+        return run(self._erase(namespace_prefix))
+
+    async def aerase(self, namespace_prefix: NamespacePath) -> int:
+        """Delete every item below a prefix, and every trace of it, without blocking the event loop; see `erase`."""
+        return await arun(self._erase(namespace_prefix))
+
+    def _erase(self, namespace_prefix: NamespacePath) -> Flow[int]:
+        self._check_open()
+        return (yield from blocking(self._backend.erase, encode_namespace(namespace_prefix)))
+
+    def reindex(self, *, on_progress: OnProgress | None = None) -> int:
+        """Embed everything anew with this store's embedding model; the one remedy after a change of models.
+
+        Until it ends, the store keeps its old vectors. It may be interrupted: the next call goes on from there.
+
+        Args:
+            on_progress: Called with how many texts are embedded and how many there are, at least once. By default a
+                bar is shown on a terminal.
+
+        Returns:
+            How many texts the store holds.
+        """
+        with reporting(on_progress) as report:
+            return run(self._reindex(report))
+
+    async def areindex(self, *, on_progress: OnProgress | None = None) -> int:
+        """Embed everything anew without blocking the event loop; see `reindex`."""
+        with reporting(on_progress) as report:
+            return await arun(self._reindex(report))
+
+    def _reindex(self, report: OnProgress) -> Flow[int]:
+        self._check_open()
+        model = yield from self._embedder.fingerprint()
+        count, total = 0, 0
+        while True:
+            count, waiting = yield from blocking(self._backend.reindexing, model)
+            total = max(total, count)
+            report(total - count, total)
+            if waiting:
+                vectors = yield from self._embedder.documents(list(dict.fromkeys(one.text for one in waiting)))
+                yield from blocking(self._backend.reindexed, waiting, vectors)
+            elif (yield from blocking(self._backend.swap, model)):
+                return total
 
     def sweep_ttl(self) -> int:
         """Delete every item whose time is over; returns how many."""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
 
+from langchain_hybrid_memory.store._embedder import PROBE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -32,7 +34,7 @@ def word_vector(terms: Iterable[str], *, dimensions: int = 256) -> list[float]:
 
 
 class WordEmbedding(Embeddings):
-    """Embed by words, remember each call, fail while `error` is set."""
+    """Embed by words, remember each call but the probe, fail while `error` is set."""
 
     def __init__(self, *, dimensions: int = 256) -> None:
         self.dimensions = dimensions
@@ -40,7 +42,8 @@ class WordEmbedding(Embeddings):
         self.error: Exception | None = None
 
     def embed_documents(self, texts: Sequence[str]) -> list[list[float]]:
-        self.calls.append(tuple(texts))
+        if list(texts) != [PROBE]:
+            self.calls.append(tuple(texts))
         if self.error:
             raise self.error
         return [word_vector(words(text), dimensions=self.dimensions) for text in texts]

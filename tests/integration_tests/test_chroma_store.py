@@ -16,7 +16,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langgraph.store.base import PutOp
 
 from langchain_hybrid_memory.errors import StoreInUseError
-from langchain_hybrid_memory.store import ChromaStore, _embedded, _search
+from langchain_hybrid_memory.store import ChromaStore, _follower, _search
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def kill(writer: subprocess.Popen[str]) -> list[str]:
 def test_killed_writer_loses_no_acknowledged_write_and_leaves_none_half(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_search, "EXACT_ITEMS", 0)
+    monkeypatch.setattr(_search, "LARGE", 0)
     for attempt in range(5):
         writer = start_writer(tmp_path, attempt * 10_000)
         time.sleep(0.15 + 0.07 * attempt)
@@ -79,7 +79,7 @@ def test_killed_writer_loses_no_acknowledged_write_and_leaves_none_half(
             assert logs >= facts
             ranked = [hit for hit in store.search(HOME, query="fact", limit=1_000) if hit.score is not None]
             assert {hit.key for hit in ranked} == facts
-            assert len(backend._vectors) == len(facts)
+            assert backend._follower._vectors.count(0) == len(facts)
 
 
 def test_second_process_is_refused_within_a_second_and_served_once_the_first_is_dead(tmp_path: Path) -> None:
@@ -93,9 +93,9 @@ def test_second_process_is_refused_within_a_second_and_served_once_the_first_is_
 
 
 def test_threads_write_delete_and_search_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_search, "EXACT_ITEMS", 0)
+    monkeypatch.setattr(_search, "LARGE", 0)
     monkeypatch.setattr(_search, "POOL", 5)
-    monkeypatch.setattr(_embedded, "LAG", 3)
+    monkeypatch.setattr(_follower, "LAG", 3)
     with ChromaStore.open(tmp_path, index=INDEX) as store:
 
         def work(worker: int) -> None:
@@ -110,7 +110,7 @@ def test_threads_write_delete_and_search_side_by_side(tmp_path: Path, monkeypatc
             list(threads.map(work, range(8)))
         assert len(store.search(HOME, limit=1_000)) == 8 * 20
     with ChromaStore.open(tmp_path, index=INDEX) as store:
-        assert len(store._backend._vectors) == 8 * 20
+        assert store._backend._follower._vectors.count(0) == 8 * 20
 
 
 def test_process_that_never_closes_exits_cleanly(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from chromadb.errors import InternalError
 from langgraph.store.base import PutOp
 
 from langchain_hybrid_memory.errors import StorageError
-from langchain_hybrid_memory.store import _embedded, _search
+from langchain_hybrid_memory.store import _follower, _search
 from langchain_hybrid_memory.store._vectors import VectorIndex
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ HOME = ("user", "alex")
 
 @pytest.fixture(autouse=True)
 def _ask_chroma_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_search, "EXACT_ITEMS", 0)
+    monkeypatch.setattr(_search, "LARGE", 0)
 
 
 @pytest.fixture
 def _tell_chroma_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_embedded, "LAG", 0)
+    monkeypatch.setattr(_follower, "LAG", 0)
 
 
 def fail(*_: Any) -> None:
@@ -40,7 +40,7 @@ def fail(*_: Any) -> None:
 
 
 def chroma_ids(store: ChromaStore) -> set[str]:
-    return store._backend._vectors.ids()
+    return store._backend._follower._vectors.ids(0)
 
 
 def pending(path: Path) -> int:
@@ -110,7 +110,7 @@ async def test_vectors_chroma_does_not_know_yet_are_found(store: ChromaStore, ca
 async def test_chroma_lags_behind_by_a_bounded_number_of_records(store: ChromaStore, call: Door) -> None:
     for number in range(70):
         await call(store, "put", HOME, str(number), {"text": f"apple {number}"})
-    assert len(chroma_ids(store)) >= 70 - _embedded.LAG
+    assert len(chroma_ids(store)) >= 70 - _follower.LAG
 
 
 async def test_item_with_many_vectors_does_not_hide_the_others(store: ChromaStore, call: Door) -> None:
@@ -129,20 +129,20 @@ async def test_records_chroma_lost_or_should_not_have_are_mended_on_opening(open
     store = open_store()
     held = chroma_ids(store)
     assert len(held) == 3
-    collection = store._backend._vectors._collection
+    collection = store._backend._follower._vectors._collection(0)
     collection.delete(ids=sorted(held)[:2])
     collection.upsert(ids=["stranger"], embeddings=np.ones((1, 256), dtype=np.float32), documents=["who?"])
     store.close()
     store = open_store()
     assert chroma_ids(store) == held
-    documents = store._backend._vectors._collection.get()["documents"]
+    documents = store._backend._follower._vectors._collection(0).get()["documents"]
     assert sorted(documents or []) == ["apple", "harbor", "pear"]
 
 
 @pytest.mark.usefixtures("_tell_chroma_at_once")
 async def test_chroma_holds_the_text_and_says_whose_it_is(store: ChromaStore, call: Door) -> None:
     await call(store, "put", HOME, "k", {"text": "apple"})
-    held = store._backend._vectors._collection.get()
+    held = store._backend._follower._vectors._collection(0).get()
     assert held["documents"] == ["apple"]
     assert held["metadatas"] == [{"namespace": '["user", "alex"]', "key": "k", "field": "text"}]
 

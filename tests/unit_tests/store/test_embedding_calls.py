@@ -83,9 +83,9 @@ async def test_useless_vectors_are_refused(
 async def test_vectors_of_another_size_than_stored_are_refused(open_store: OpenStore, call: Door) -> None:
     await call(open_store(), "put", HOME, "k", {"text": "apple"})
     other = open_store(index={"embed": lambda texts: [[1.0, 0.0]] * len(texts), "fields": ["text"]})
-    with pytest.raises(ConfigurationError, match=r"\[2\].*\[256\]"):
+    with pytest.raises(ConfigurationError, match=r"256 numbers.*2 numbers"):
         await call(other, "put", HOME, "z", {"text": "pear"})
-    with pytest.raises(ConfigurationError, match=r"\[2\].*\[256\]"):
+    with pytest.raises(ConfigurationError, match=r"256 numbers.*2 numbers"):
         await call(other, "search", HOME, query="pear")
     assert await call(other, "get", HOME, "z") is None
 
