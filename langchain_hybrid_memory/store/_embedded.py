@@ -6,9 +6,10 @@ import os
 import threading
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from langchain_hybrid_memory.errors import StorageError
+from langchain_hybrid_memory.store._backend import Outcome
 from langchain_hybrid_memory.store._catalog import Catalog
 from langchain_hybrid_memory.store._expiry import has_expired, has_mortals, prolong, sweep
 from langchain_hybrid_memory.store._failures import storage_errors
@@ -35,13 +36,6 @@ if TYPE_CHECKING:
     from langgraph.store.base import Result, SearchItem
 
 LAG: Final = 64  # notes that may wait: telling Chroma costs 8 ms whatever the number, and 1 to 5 ms for each vector
-
-
-class Outcome(NamedTuple):
-    """What became of a batch: its results, or the texts that must be embedded before it can run."""
-
-    results: list[Result]
-    missing: list[str]
 
 
 class EmbeddedBackend:

@@ -9,19 +9,23 @@ from langchain_hybrid_memory.store._items import decode_namespace, encode_namesp
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from langgraph.store.base import ListNamespacesOp, MatchCondition
 
 
 def list_namespaces(connection: sqlite3.Connection, op: ListNamespacesOp) -> list[tuple[str, ...]]:
-    """The namespaces that meet every condition, cut to `max_depth`, sorted, distinct; then offset and limit."""
-    conditions = op.match_conditions or ()
+    """The namespaces of a catalog that an operation asks for; see `select_namespaces`."""
     rows = connection.execute(
         "SELECT DISTINCT namespace FROM item WHERE namespace >= ? AND namespace < ?",
-        namespace_range(encode_namespace(_literal_prefix(conditions))),
+        namespace_range(encode_namespace(literal_prefix(op))),
     )
-    found = (decode_namespace(row[0]) for row in rows)
+    return select_namespaces((decode_namespace(row[0]) for row in rows), op)
+
+
+def select_namespaces(found: Iterable[tuple[str, ...]], op: ListNamespacesOp) -> list[tuple[str, ...]]:
+    """The namespaces that meet every condition, cut to `max_depth`, sorted, distinct; then offset and limit."""
+    conditions = op.match_conditions or ()
     matching = {
         namespace[: op.max_depth]
         for namespace in found
@@ -30,8 +34,9 @@ def list_namespaces(connection: sqlite3.Connection, op: ListNamespacesOp) -> lis
     return sorted(matching)[max(op.offset, 0) :][: max(op.limit, 0)]
 
 
-def _literal_prefix(conditions: Sequence[MatchCondition]) -> list[str]:
-    prefixes = (condition.path for condition in conditions if condition.match_type == "prefix")
+def literal_prefix(op: ListNamespacesOp) -> list[str]:
+    """The longest prefix that every namespace an operation asks for begins with, as far as it has no `*`."""
+    prefixes = (condition.path for condition in op.match_conditions or () if condition.match_type == "prefix")
     return max((list(takewhile(lambda label: label != "*", path)) for path in prefixes), key=len, default=[])
 
 

@@ -160,8 +160,8 @@ def _scored(op: Search, items: Iterable[int], cosines: Mapping[int, float], word
         if item in cosines or item in words:
             cosine = cosines.get(item, 0.0)
             keyword = coverage(op.weights, frozenset(words[item].split())) if item in words else 0.0
-            score = (1 - op.keyword_share) * cosine + op.keyword_share * keyword
-            ranked.append(Ranked(item, round(score, 6), cosine, keyword))
+            score = Signals(cosine, keyword).score(keyword_share=op.keyword_share)
+            ranked.append(Ranked(item, score, cosine, keyword))
     return sorted(ranked, key=lambda found: -(found.score or 0.0))
 
 
