@@ -43,6 +43,18 @@ class Embedder:
         vector = yield from Call(lambda: model.embed_query(text), lambda: model.aembed_query(text))
         return self._checked(vector)
 
+    def name(self) -> str | None:
+        """What tells the model from others: its own `identity`, else its class and model name; `None` until loaded."""
+        model = self._model
+        if model is None:
+            return None
+        identity = getattr(model, "identity", None)
+        if isinstance(identity, str):
+            return identity
+        names = (getattr(model, attribute, None) for attribute in ("model", "model_name"))
+        details = [name for name in names if isinstance(name, str)]
+        return "/".join([type(model).__name__, *details[:1]])
+
     def _loaded(self) -> Flow[Embeddings]:
         if self._model is None:
             self._model = yield from blocking(self._load)

@@ -45,6 +45,12 @@ HOSTILE = [
 ]
 
 
+@pytest.fixture(params=["directory", "server"])
+def keeper(request: pytest.FixtureRequest) -> str:
+    """Run each test over a directory and over a Chroma server."""
+    return str(request.param)
+
+
 async def test_item_comes_back(store: ChromaStore, call: Door) -> None:
     await call(store, "put", HOME, "k", {"text": "hello", "n": [1, {"a": None}]})
     item = await call(store, "get", HOME, "k")
