@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar, cast
+
+from chromadb.errors import InternalError
 
 from langchain_hybrid_memory.store._client_records import NEVER, Head, Stored, as_vector, read_head, read_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from chromadb import Collection
     from chromadb.api.types import Include, Metadata, Where, WhereDocument
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
     from langchain_hybrid_memory.store._client_records import Record
 
 SOME: Final = 300  # ids named in one request
+PAUSES: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)  # seconds
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Found(NamedTuple):
@@ -67,7 +74,8 @@ class ItemCollection:
         self, embedding: bytes, where: Where, *, limit: int, containing: WhereDocument | None = None
     ) -> list[Found]:
         """The records nearest to a query among those that meet conditions, nearest first."""
-        answer = self._collection.query(
+        answer = _once_indexed(
+            self._collection.query,
             query_embeddings=[as_vector(embedding)],
             where=where,
             where_document=containing,
@@ -91,7 +99,7 @@ class ItemCollection:
         vectors: dict[str, Sequence[float]] = {}
         for some in _chunks(items, SOME):
             include: Include = ["metadatas", "embeddings"] if with_vectors else ["metadatas"]
-            answer = self._collection.get(where=_among("item", some), include=include)
+            answer = _once_indexed(self._collection.get, where=_among("item", some), include=include)
             for record, metadata in zip(answer["ids"], answer["metadatas"] or [], strict=True):
                 metadatas.setdefault(str(metadata["item"]), {})[record] = metadata
             if answer["embeddings"] is not None:
@@ -147,6 +155,20 @@ class ItemCollection:
         """Set when items end, in microseconds, by id; unknown ones are ignored."""
         for some in _chunks(list(lives), self.page):
             self._collection.update(ids=[*some], metadatas=[{"expires_at": min(lives[item], NEVER)} for item in some])
+
+
+def _once_indexed(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Ask again for a moment where the server knows a record of which its vector index has not heard yet.
+
+    It then answers with an internal error: `Error finding id`, or `Nothing found on disk` for a new collection. The
+    moment was seen to last up to 21 ms.
+    """
+    for pause in PAUSES:
+        try:
+            return read(*args, **kwargs)
+        except InternalError:
+            time.sleep(pause)
+    return read(*args, **kwargs)
 
 
 def _found(record: str, document: str | None, metadata: Metadata, distance: float) -> Found:

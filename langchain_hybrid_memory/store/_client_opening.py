@@ -132,6 +132,12 @@ class CollectionOpener:
         if "format" not in metadata or "dimensions" not in metadata:
             msg = f"{self.place} was not made by a ChromaStore; name another `collection`"
             raise ConfigurationError(msg)
+        if _names_function([collection.configuration_json, collection._model.serialized_schema]):  # noqa: SLF001 - nothing public
+            msg = (
+                f"{self.place} names an embedding function, which Chroma's client would build and run in this process "
+                "at every write; a ChromaStore embeds by itself. Name another `collection`"
+            )
+            raise ConfigurationError(msg)
         if metadata["format"] > FORMAT:
             msg = (
                 f"{self.place} has format {metadata['format']}, newer than the {FORMAT} this version of "
@@ -142,6 +148,16 @@ class CollectionOpener:
         self._embedding = str(metadata["embedding"])
         self._items = ItemCollection(collection, page=_page(self._client))
         return self._items
+
+
+def _names_function(stored: object) -> bool:
+    """Whether a collection's stored configuration has an embedding function by name in it, however deep."""
+    if isinstance(stored, list):
+        return any(_names_function(part) for part in stored)
+    if not isinstance(stored, dict):
+        return False
+    function = stored.get("embedding_function")
+    return (isinstance(function, dict) and "name" in function) or any(map(_names_function, stored.values()))
 
 
 def _describe(client: ClientAPI) -> str:

@@ -24,7 +24,7 @@ class OpenStore(Protocol):
 
 @pytest.fixture
 def keeper() -> str:
-    """Where stores keep their items: `directory`, or `server`; a module overrides this to run over both."""
+    """Where stores keep their items: `directory`, or `server`; parametrize it to test both."""
     return "directory"
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tests.doubles.doors import Door
     from tests.unit_tests.store.conftest import OpenStore
 
+pytestmark = pytest.mark.parametrize("keeper", ["directory", "server"])
+
 HOME = ("user", "alex")
 HOSTILE = [
     "a_b",
@@ -43,12 +45,6 @@ HOSTILE = [
     "\x01",
     "\x02",
 ]
-
-
-@pytest.fixture(params=["directory", "server"])
-def keeper(request: pytest.FixtureRequest) -> str:
-    """Run each test over a directory and over a Chroma server."""
-    return str(request.param)
 
 
 async def test_item_comes_back(store: ChromaStore, call: Door) -> None:
