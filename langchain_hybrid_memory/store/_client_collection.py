@@ -6,6 +6,7 @@ import time
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar, cast
 
+import httpx
 from chromadb.errors import InternalError
 
 from langchain_hybrid_memory.store._client_records import NEVER, Head, Stored, as_vector, read_head, read_stored
@@ -23,6 +24,21 @@ PAUSES: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)  # seconds
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def ask(request: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Make a request, and again after a moment where the moment is to blame.
+
+    Chroma answers with an internal error where it knows a record of which its vector index has not heard yet: `Error
+    finding id`, or `Nothing found on disk` for a new collection; that was seen to last up to 21 ms. A kept connection
+    breaks when the server was started again. Every request may be repeated: it reads, or has the same effect twice.
+    """
+    for pause in PAUSES:
+        try:
+            return request(*args, **kwargs)
+        except (InternalError, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            time.sleep(pause)
+    return request(*args, **kwargs)
 
 
 class Found(NamedTuple):
@@ -61,20 +77,20 @@ class ItemCollection:
 
     def _heads(self, *, with_values: bool = True, **selection: Any) -> list[Head]:
         include: Include = ["metadatas", "documents"] if with_values else ["metadatas"]
-        answer = self._collection.get(include=include, **selection)
+        answer = ask(self._collection.get, include=include, **selection)
         ids = answer["ids"]
         columns = zip(ids, answer["documents"] or [""] * len(ids), answer["metadatas"] or [], strict=True)
         return [head for record in columns if (head := read_head(*record))]
 
     def ids(self, where: Where, *, limit: int | None = None) -> list[str]:
         """Ids of the records that meet a condition."""
-        return self._collection.get(where=where, limit=limit, include=[])["ids"]
+        return ask(self._collection.get, where=where, limit=limit, include=[])["ids"]
 
     def query(
         self, embedding: bytes, where: Where, *, limit: int, containing: WhereDocument | None = None
     ) -> list[Found]:
         """The records nearest to a query among those that meet conditions, nearest first."""
-        answer = _once_indexed(
+        answer = ask(
             self._collection.query,
             query_embeddings=[as_vector(embedding)],
             where=where,
@@ -99,7 +115,7 @@ class ItemCollection:
         vectors: dict[str, Sequence[float]] = {}
         for some in _chunks(items, SOME):
             include: Include = ["metadatas", "embeddings"] if with_vectors else ["metadatas"]
-            answer = _once_indexed(self._collection.get, where=_among("item", some), include=include)
+            answer = ask(self._collection.get, where=_among("item", some), include=include)
             for record, metadata in zip(answer["ids"], answer["metadatas"] or [], strict=True):
                 metadatas.setdefault(str(metadata["item"]), {})[record] = metadata
             if answer["embeddings"] is not None:
@@ -118,7 +134,8 @@ class ItemCollection:
             self._upsert(pending)
 
     def _upsert(self, records: Sequence[Record]) -> None:
-        self._collection.upsert(
+        ask(
+            self._collection.upsert,
             ids=[record.id for record in records],
             embeddings=[record.embedding for record in records],
             documents=[record.document for record in records],
@@ -128,12 +145,12 @@ class ItemCollection:
     def discard(self, records: Sequence[str], versions: Iterable[str]) -> None:
         """Delete records as long as they are of some versions: what somebody else wrote meanwhile stays."""
         if records:
-            self._collection.delete(ids=[*records], where=_among("version", versions))
+            ask(self._collection.delete, ids=[*records], where=_among("version", versions))
 
     def delete(self, items: Sequence[str]) -> None:
         """Delete items with all their records; unknown ones are ignored."""
         for some in _chunks(items, SOME):
-            self._collection.delete(where=_among("item", some))
+            ask(self._collection.delete, where=_among("item", some))
 
     def delete_expired(self, now: int) -> int:
         """Delete the items whose time was over at `now`, in microseconds; returns how many."""
@@ -144,31 +161,21 @@ class ItemCollection:
                 version for stored in self.stored(some, with_vectors=False).values() for version in stored.versions
             }
             # whoever reads or writes one of them meanwhile keeps it: its end has moved, or its version is another
-            self._collection.delete(ids=[*some], where=expired)
+            ask(self._collection.delete, ids=[*some], where=expired)
             kept = self.by_id(some)
             gone = [item for item in some if item not in kept]
             if gone:
-                self._collection.delete(where={"$and": [_among("item", gone), _among("version", versions)]})
+                ask(self._collection.delete, where={"$and": [_among("item", gone), _among("version", versions)]})
         return len(ids)
 
     def prolong(self, lives: dict[str, int]) -> None:
         """Set when items end, in microseconds, by id; unknown ones are ignored."""
         for some in _chunks(list(lives), self.page):
-            self._collection.update(ids=[*some], metadatas=[{"expires_at": min(lives[item], NEVER)} for item in some])
-
-
-def _once_indexed(read: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Ask again for a moment where the server knows a record of which its vector index has not heard yet.
-
-    It then answers with an internal error: `Error finding id`, or `Nothing found on disk` for a new collection. The
-    moment was seen to last up to 21 ms.
-    """
-    for pause in PAUSES:
-        try:
-            return read(*args, **kwargs)
-        except InternalError:
-            time.sleep(pause)
-    return read(*args, **kwargs)
+            ask(
+                self._collection.update,
+                ids=[*some],
+                metadatas=[{"expires_at": min(lives[item], NEVER)} for item in some],
+            )
 
 
 def _found(record: str, document: str | None, metadata: Metadata, distance: float) -> Found:

@@ -10,7 +10,7 @@ from chromadb.api import ClientAPI
 from chromadb.errors import NotFoundError
 
 from langchain_hybrid_memory.errors import ConfigurationError, StorageError
-from langchain_hybrid_memory.store._client_collection import ItemCollection
+from langchain_hybrid_memory.store._client_collection import ItemCollection, ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,7 +74,7 @@ class CollectionOpener:
             if self._items is None:
                 try:
                     # no embedding function, ever: one built from what the server holds would be the server's choice
-                    collection = self._client.get_collection(self._name, embedding_function=None)
+                    collection = ask(self._client.get_collection, self._name, embedding_function=None)
                 except NotFoundError:
                     return None
                 self._accept(collection)
@@ -87,7 +87,8 @@ class CollectionOpener:
             ConfigurationError: If it was, with vectors of another size or model.
         """
         with self._turn:
-            collection = self._client.get_or_create_collection(
+            collection = ask(
+                self._client.get_or_create_collection,
                 self._name,
                 embedding_function=None,
                 configuration={"hnsw": HNSW},
