@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from chromadb.errors import NotFoundError
 
@@ -17,7 +17,7 @@ from langchain_hybrid_memory.store._items import microseconds
 from langchain_hybrid_memory.store._plan import Get, Search
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from langgraph.store.base import Result, SearchItem
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 FLOAT_BYTES: Final = 4
 PROBE: Final = "How long is a vector?"  # embedded once, for a collection that does not exist yet
+
+T = TypeVar("T")
 
 
 class ClientBackend:
@@ -57,23 +59,30 @@ class ClientBackend:
             StorageError: If the server cannot be reached or refuses; of several items some may then be written, each
                 of them whole.
         """
-        if plan.sweeps:
-            self.sweep()
-        try:
-            return self._execute(plan, vectors, queries)
-        except StorageError as error:
-            if not isinstance(error.__cause__, NotFoundError):
-                raise
-        self._opener.forget()  # somebody deleted the collection: begin with an empty one
-        return self._execute(plan, vectors, queries)
+        return self._afresh(lambda: self._execute(plan, vectors, queries))
 
     def sweep(self) -> int:
         """Delete what has outlived its time; returns how many items."""
+        return self._afresh(self._sweep)
+
+    def _afresh(self, act: Callable[[], T]) -> T:
+        """Do something, and again with an empty collection where somebody deleted the one that was there."""
+        try:
+            return act()
+        except StorageError as error:
+            if not isinstance(error.__cause__, NotFoundError):
+                raise
+        self._opener.forget()
+        return act()
+
+    def _sweep(self) -> int:
         with server_errors(self._opener.place, "sweeping"):
             items = self._opener.find()
             return items.delete_expired(_now()) if items else 0
 
     def _execute(self, plan: Plan, vectors: Mapping[str, bytes], queries: Mapping[str, bytes]) -> Outcome:
+        if plan.sweeps:
+            self._sweep()
         writes = [put for put in plan.puts if put.value is not None]
         sizes = [len(vector) // FLOAT_BYTES for vector in (*vectors.values(), *queries.values())]
         with server_errors(self._opener.place, "reading"):

@@ -203,6 +203,7 @@ def test_deleted_collection_is_an_empty_store(open_store: OpenStore, chroma_clie
     store = open_store()
     store.put(HOME, "k", {"text": "apple"})
     chroma_client.delete_collection(store._backend._opener._name)  # type: ignore[attr-defined] # of the client's kind
+    assert store.sweep_ttl() == 0
     assert store.get(HOME, "k") is None
     store.put(HOME, "z", {"text": "pear"})
     assert [hit.key for hit in store.search(HOME, query="pear")] == ["z"]
