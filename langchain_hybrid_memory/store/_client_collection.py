@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar, ca
 import httpx
 from chromadb.errors import InternalError
 
-from langchain_hybrid_memory.store._client_records import NEVER, Head, Stored, as_vector, read_head, read_stored
+from langchain_hybrid_memory.store._client_records import NEVER, Head, Stored, as_vector, cosine, read_head, read_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -82,9 +82,9 @@ class ItemCollection:
         columns = zip(ids, answer["documents"] or [""] * len(ids), answer["metadatas"] or [], strict=True)
         return [head for record in columns if (head := read_head(*record))]
 
-    def ids(self, where: Where, *, limit: int | None = None) -> list[str]:
-        """Ids of the records that meet a condition."""
-        return ask(self._collection.get, where=where, limit=limit, include=[])["ids"]
+    def ids(self, where: Where, *, limit: int | None = None, containing: WhereDocument | None = None) -> list[str]:
+        """Ids of the records that meet conditions."""
+        return ask(self._collection.get, where=where, where_document=containing, limit=limit, include=[])["ids"]
 
     def query(
         self, embedding: bytes, where: Where, *, limit: int, containing: WhereDocument | None = None
@@ -101,12 +101,24 @@ class ItemCollection:
         columns = (cast("list[list[Any]]", answer[name])[0] for name in ("ids", "documents", "metadatas", "distances"))
         return [_found(*record) for record in zip(*columns, strict=True)]
 
+    def measure(self, embedding: bytes, ids: Sequence[str]) -> list[Found]:
+        """Some records with their cosines to a query, which are computed here: the vector index may not reach them."""
+        return [found for some in _chunks(ids, SOME) for found in self._measured(embedding, ids=some)]
+
     def of_items(self, embedding: bytes, items: Sequence[str]) -> list[Found]:
         """Every record of some items, with its cosine to a query."""
         return [
-            found
-            for some in _chunks(items, SOME)
-            for found in self.query(embedding, _among("item", some), limit=self.page)
+            found for some in _chunks(items, SOME) for found in self._measured(embedding, where=_among("item", some))
+        ]
+
+    def _measured(self, embedding: bytes, **selection: Any) -> list[Found]:
+        include: Include = ["metadatas", "documents", "embeddings"]
+        answer = ask(self._collection.get, include=include, **selection)
+        columns = (cast("list[Any]", answer[name]) for name in ("ids", "documents", "metadatas", "embeddings"))
+        query = as_vector(embedding)
+        return [
+            _found(record, document, metadata, 1.0 - cosine(query, vector))
+            for record, document, metadata, vector in zip(*columns, strict=True)
         ]
 
     def stored(self, items: Sequence[str], *, with_vectors: bool) -> dict[str, Stored]:
@@ -179,9 +191,9 @@ class ItemCollection:
 
 
 def _found(record: str, document: str | None, metadata: Metadata, distance: float) -> Found:
-    cosine = round(min(max(1.0 - distance, 0.0), 1.0), 6)
+    similarity = round(min(max(1.0 - distance, 0.0), 1.0), 6)
     head = read_head(record, document, metadata)
-    return Found(record, str(metadata["item"]), str(metadata["version"]), cosine, head)
+    return Found(record, str(metadata["item"]), str(metadata["version"]), similarity, head)
 
 
 def _among(name: str, values: Iterable[str]) -> Where:

@@ -184,11 +184,16 @@ def records(put: Put, stored: Stored, *, vectors: Mapping[str, bytes], dimension
     ]
 
 
+def cosine(one: Vector, other: Vector | Sequence[float]) -> float:
+    """The cosine of two vectors; 0 where one of them is all zeros."""
+    left, right = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
+    lengths = float(np.linalg.norm(left) * np.linalg.norm(right))
+    return float(left @ right) / lengths if lengths else 0.0
+
+
 def _check(vector: Vector) -> float:
-    """A number that tells two vectors apart, however Chroma rounded them."""
-    exact = vector.astype(np.float64)
-    length = float(np.linalg.norm(exact))
-    return float(exact @ np.sin(np.arange(1, len(exact) + 1))) / length if length else 0.0
+    """A number that tells two vectors apart, however Chroma rounded them: the cosine with a fixed vector."""
+    return cosine(vector, np.sin(np.arange(1, len(vector) + 1)).astype(np.float32))
 
 
 def _document(put: Put) -> str:

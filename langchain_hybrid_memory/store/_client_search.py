@@ -94,8 +94,12 @@ class ClientReader:
             found = self._items.query(embedding, where, limit=asked, containing=words)
             refused = {hit.item for hit in found if hit.head and not _admits(op, hit.head)}
             is_whole = len(found) < min(asked, self._items.page)
-            if is_whole or asked >= self._items.page or len({hit.item for hit in found} - refused) >= pool:
-                return found, is_whole
+            if is_whole:
+                known = {hit.id for hit in found}
+                lost = [record for record in self._items.ids(where, containing=words) if record not in known]
+                return found + self._items.measure(embedding, lost[:pool]), len(lost) <= pool
+            if asked >= self._items.page or len({hit.item for hit in found} - refused) >= pool:
+                return found, False
             asked *= 4
 
     def _complete(self, found: Iterable[Found], embedding: bytes) -> list[Found]:

@@ -10,7 +10,6 @@ import pytest
 from chromadb.api.types import Documents, EmbeddingFunction, Embeddings
 from chromadb.config import Settings
 from chromadb.utils.embedding_functions import register_embedding_function
-from langchain_core.embeddings import DeterministicFakeEmbedding
 from langgraph.store.base import PutOp
 
 from langchain_hybrid_memory.errors import ConfigurationError, StorageError
@@ -19,6 +18,8 @@ from langchain_hybrid_memory.store._client_collection import ItemCollection
 from langchain_hybrid_memory.store._client_records import read_stored
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chromadb.api import ClientAPI
 
     from tests.doubles.embedding import WordEmbedding
@@ -73,13 +74,14 @@ def test_searches_score_as_they_do_in_a_directory(
             assert {hit.key: hit.signals.keyword for hit in theirs} == {hit.key: hit.signals.keyword for hit in ours}  # type: ignore[attr-defined] # HybridItems
 
 
-def test_a_word_is_found_however_many_items_share_the_others(open_store: OpenStore) -> None:
-    blind: Any = {"embed": DeterministicFakeEmbedding(size=32), "fields": ["text"]}
-    store = open_store(index=blind)
+def test_a_word_is_found_however_many_items_share_the_others_and_are_nearer(open_store: OpenStore) -> None:
+    def embed(texts: Sequence[str]) -> list[list[float]]:
+        return [[1.0, 0.0] if "common" in text else [-1.0, 0.0] if "code" in text else [0.01, 1.0] for text in texts]
+
+    store = open_store(index={"embed": embed, "fields": ["text"]})
     store.batch([PutOp(HOME, str(n), {"text": f"common words {n}"}) for n in range(700)])
     store.put(HOME, "k", {"text": "the code is xylophone"})
-    hits = store.search(HOME, query="common words xylophone", limit=400)
-    assert "k" in {hit.key for hit in hits}
+    assert [hit.key for hit in store.search(HOME, query="words, xylophone", limit=1)] == ["k"]
 
 
 def test_long_query_words_fit_a_pattern(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +125,15 @@ def test_update_removes_the_texts_that_vanished(open_store: OpenStore, embedding
     assert max(cosine(store, "apple"), cosine(store, "plum")) < 0.9
 
 
+def test_item_is_found_by_its_last_text_however_far_its_first_is(
+    open_store: OpenStore, embedding: WordEmbedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_client_search, "POOL", 2)
+    store = open_store(index=tags(embedding), dense_only=True)
+    store.batch([PutOp(HOME, str(n), {"tags": [f"first{n}", f"second{n}", f"third{n}"]}) for n in range(9)])
+    assert [hit.key for hit in store.search(HOME, query="third4", limit=1)] == ["4"]
+
+
 def test_texts_left_over_by_a_crash_count_for_nothing_and_go_with_the_next_write(
     open_store: OpenStore, embedding: WordEmbedding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +169,8 @@ def test_write_leaves_alone_what_another_process_wrote_meanwhile(
 
 def test_vector_of_another_write_is_not_taken_for_a_text() -> None:
     ours, other = np.eye(4)[0], np.eye(4)[1]
-    metadata: dict[str, Any] = {"item": "i", "version": "v", "created_at": 5, "digest": "d", "check": float(np.sin(1))}
+    check = float(np.sin(1) / np.linalg.norm(np.sin([1, 2, 3, 4])))
+    metadata: dict[str, Any] = {"item": "i", "version": "v", "created_at": 5, "digest": "d", "check": check}
     assert set(read_stored({"i": metadata}, {"i": list(ours)}).vectors) == {"d"}
     assert read_stored({"i": metadata}, {"i": list(other)}).vectors == {}
 
