@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import chromadb
+import httpx
 import numpy as np
 import pytest
 from chromadb.api.types import Documents, EmbeddingFunction, Embeddings
 from chromadb.config import Settings
+from chromadb.errors import ChromaAuthError, RateLimitError
 from chromadb.utils.embedding_functions import register_embedding_function
 from langgraph.store.base import PutOp
 
@@ -16,6 +18,7 @@ from langchain_hybrid_memory.errors import ConfigurationError, StorageError
 from langchain_hybrid_memory.store import ChromaStore, _client_opening, _client_search
 from langchain_hybrid_memory.store._client_collection import ItemCollection
 from langchain_hybrid_memory.store._client_records import read_stored
+from langchain_hybrid_memory.store._failures import server_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -195,6 +198,32 @@ def test_another_model_of_the_same_size_is_refused(open_store: OpenStore, embedd
         with pytest.raises(ConfigurationError, match=r"'WordEmbedding'.*'OtherEmbedding'"):
             attempt()
     assert other.get(HOME, "k") is not None, "reading needs no model"
+
+
+@pytest.mark.parametrize(
+    ("raised", "remedy"),
+    [
+        (Exception("<html>502 Bad Gateway"), "server's log"),  # as Chroma's client puts an answer it cannot read
+        (ChromaAuthError("who?"), "credentials"),
+        (RateLimitError("slow down"), "limits what it takes"),
+        (httpx.ReadTimeout("late"), "timeout_seconds"),
+        (httpx.ConnectError("refused"), "Check that it runs"),
+    ],
+)
+def test_failure_names_server_and_remedy(raised: Exception, remedy: str) -> None:
+    with pytest.raises(StorageError, match=rf"reading the memory of the server at h:1 failed.*{remedy}") as failure:
+        fail(raised)
+    assert failure.value.__cause__ is raised
+
+
+def test_mistake_of_ours_is_not_taken_for_a_failing_server() -> None:
+    with pytest.raises(ZeroDivisionError):
+        fail(ZeroDivisionError())
+
+
+def fail(error: Exception) -> None:
+    with server_errors("the server at h:1", "reading"):
+        raise error
 
 
 def test_collection_of_another_program_is_refused(chroma_client: ClientAPI) -> None:
