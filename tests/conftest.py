@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from tests.doubles.chroma_server import ChromaServer
 from tests.doubles.doors import Door, Mode
 from tests.doubles.embedding import WordEmbedding
 from tests.doubles.openai_stub import OpenAIStub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from chromadb.api import ClientAPI
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -37,3 +40,16 @@ def openai_stub() -> Iterator[OpenAIStub]:
     """An OpenAI-compatible server on loopback, gone when the test ends."""
     with OpenAIStub() as stub:
         yield stub
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChromaServer]:
+    """A Chroma server that all tests share; each uses a collection of its own, and none stops it."""
+    with ChromaServer(tmp_path_factory.mktemp("chroma")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chroma_client(chroma_server: ChromaServer) -> ClientAPI:
+    """A client of the shared server."""
+    return chroma_server.client()

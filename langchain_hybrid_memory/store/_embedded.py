@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from langchain_hybrid_memory.errors import EmbeddingMismatchError, StorageError
 from langchain_hybrid_memory.store import _reindex
+from langchain_hybrid_memory.store._backend import Outcome
 from langchain_hybrid_memory.store._catalog import Catalog
 from langchain_hybrid_memory.store._expiry import has_expired, has_mortals, prolong, sweep
 from langchain_hybrid_memory.store._failures import storage_errors
@@ -29,13 +30,6 @@ if TYPE_CHECKING:
     from langgraph.store.base import Result, SearchItem
 
     from langchain_hybrid_memory.store._embedder import Fingerprint
-
-
-class Outcome(NamedTuple):
-    """What became of a batch: its results, or the texts that must be embedded before it can run."""
-
-    results: list[Result]
-    missing: list[str]
 
 
 class EmbeddedBackend:

@@ -32,6 +32,10 @@ class Signals:
     cosine: float
     keyword: float
 
+    def score(self, *, keyword_share: float) -> float:
+        """The fixed mix of the two; `keyword_share` is the keyword signal's part of it, in [0, 1]."""
+        return round((1 - keyword_share) * self.cosine + keyword_share * self.keyword, 6)
+
 
 class HybridItem(SearchItem):
     """A search hit that also says why it was found; `signals` is `None` where `score` is."""

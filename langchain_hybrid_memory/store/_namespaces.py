@@ -10,16 +10,20 @@ from langchain_hybrid_memory.store._shards import namespaces
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from langgraph.store.base import ListNamespacesOp, MatchCondition
 
 
 def list_namespaces(connection: sqlite3.Connection, op: ListNamespacesOp) -> list[tuple[str, ...]]:
+    """The namespaces of a catalog that an operation asks for; see `select_namespaces`."""
+    below = namespaces(connection, encode_namespace(literal_prefix(op)))
+    return select_namespaces(map(decode_namespace, below), op)
+
+
+def select_namespaces(found: Iterable[tuple[str, ...]], op: ListNamespacesOp) -> list[tuple[str, ...]]:
     """The namespaces that meet every condition, cut to `max_depth`, sorted, distinct; then offset and limit."""
     conditions = op.match_conditions or ()
-    below = encode_namespace(_literal_prefix(conditions))
-    found = (decode_namespace(namespace) for namespace in namespaces(connection, below))
     matching = {
         namespace[: op.max_depth]
         for namespace in found
@@ -28,8 +32,9 @@ def list_namespaces(connection: sqlite3.Connection, op: ListNamespacesOp) -> lis
     return sorted(matching)[max(op.offset, 0) :][: max(op.limit, 0)]
 
 
-def _literal_prefix(conditions: Sequence[MatchCondition]) -> list[str]:
-    prefixes = (condition.path for condition in conditions if condition.match_type == "prefix")
+def literal_prefix(op: ListNamespacesOp) -> list[str]:
+    """The longest prefix that every namespace an operation asks for begins with, as far as it has no `*`."""
+    prefixes = (condition.path for condition in op.match_conditions or () if condition.match_type == "prefix")
     return max((list(takewhile(lambda label: label != "*", path)) for path in prefixes), key=len, default=[])
 
 

@@ -54,7 +54,9 @@ class Ownership:
             pid = self._holder.read_text(encoding="ascii").strip() or pid
         return (
             f"the memory in {str(directory)!r} is in use by process {pid}; a directory belongs to one process at a "
-            "time. Close it there, or use another directory or a store that several processes may share"
+            "time. Close it there or use another directory. For several processes run a server, `chroma run --path "
+            "<a directory of its own>`, and give each process ChromaStore(chromadb.HttpClient(...)); the server cannot "
+            "read this directory"
         )
 
     def release(self) -> None:

@@ -126,8 +126,8 @@ class Reader(NamedTuple):
             keyword = coverage(op.weights, frozenset(words[item].split())) if item in words else 0.0
             if item in cosines or keyword:
                 cosine = cosines.get(item, 0.0)
-                score = (1 - op.keyword_share) * cosine + op.keyword_share * keyword
-                ranked.append(Ranked(item, round(score, 6), cosine, keyword))
+                score = Signals(cosine, keyword).score(keyword_share=op.keyword_share)
+                ranked.append(Ranked(item, score, cosine, keyword))
         return sorted(ranked, key=lambda found: -(found.score or 0.0))
 
     def _holding(self, condition: Condition, items: Collection[int]) -> list[int]:

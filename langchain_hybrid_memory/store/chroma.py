@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -10,26 +11,44 @@ from langgraph.store.base import BaseStore, IndexConfig, NamespacePath, Op, Resu
 
 from langchain_hybrid_memory._flow import Flow, arun, blocking, gather, run
 from langchain_hybrid_memory.errors import StorageError
+from langchain_hybrid_memory.store._client import ClientBackend
+from langchain_hybrid_memory.store._client_opening import CollectionOpener
+from langchain_hybrid_memory.store._embedded import EmbeddedBackend
 from langchain_hybrid_memory.store._embedder import Embedder
 from langchain_hybrid_memory.store._expiry import Sweeping
 from langchain_hybrid_memory.store._handles import acquire, release
 from langchain_hybrid_memory.store._items import encode_namespace
 from langchain_hybrid_memory.store._plan import KEYWORD_SHARE, IndexFields
 from langchain_hybrid_memory.store._reindex import OnProgress, reporting
+from langchain_hybrid_memory.store._vectors import COLLECTION
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
-    from langchain_hybrid_memory.store._embedded import EmbeddedBackend
+    from chromadb.api import ClientAPI
+
+    from langchain_hybrid_memory.store._backend import Backend
 
 
 class ChromaStore(BaseStore):
-    """Keeps memories in a directory and finds them by meaning and by word.
+    """Keeps memories in a directory, or with a Chroma server, and finds them by meaning and by word.
 
     A complete LangGraph `BaseStore`, synchronous and asynchronous, safe to share between threads. Search results are
     `HybridItem`s: they carry the `signals` behind their `score`.
+
+    `ChromaStore.open(path)` keeps a directory for one process. `ChromaStore(client)` keeps a collection that any number
+    of processes and machines share. What differs there:
+
+    - An item is written whole or not at all, and the last to write it wins; a batch of several items is neither atomic
+      nor a snapshot.
+    - Keywords are looked for with a pattern, and counted exactly in what that finds: in a scope of more than 300 items
+      a page may lack an item that a larger pool would have brought, and pages of one query may overlap.
+    - A filter reads the items it refuses, and `list_namespaces` all below its prefix.
+    - Times are each process's own; those of one store strictly increase. An item whose time is over may be prolonged by
+      a process that reads it at that moment.
+    - The first write of a new collection asks the embedding model for its vector size, whatever is written.
 
     Example:
         ```python
@@ -43,23 +62,33 @@ class ChromaStore(BaseStore):
 
     def __init__(
         self,
-        backend: EmbeddedBackend,
+        client: ClientAPI,
         *,
-        path: Path,
-        embedder: Embedder,
-        fields: IndexFields,
-        ttl: TTLConfig | None,
+        index: IndexConfig | None = None,
+        ttl: TTLConfig | None = None,
+        keywords: Sequence[str] | None = None,
+        dense_only: bool = False,
+        collection: str = COLLECTION,
+        timeout_seconds: float = 30.0,
     ) -> None:
-        """Tie a backend to a way of indexing; use `ChromaStore.open`."""
-        super().__init__()
-        self.ttl_config = ttl
-        self._sweeping = Sweeping(ttl)
-        self._verified: int | None = None
-        self._backend = backend
-        self._path = path
-        self._embedder = embedder
-        self._fields = fields
-        self._release = weakref.finalize(self, release, path)
+        """Keep memories with a Chroma client; nothing is asked of its server before the first use.
+
+        Args:
+            client: Any synchronous client, `chromadb.HttpClient` as a rule; it stays yours to close.
+            index: What to embed, and with which model; see `open`.
+            ttl: How long items live, in minutes; see `open`.
+            keywords: Paths of the values whose words a search compares; see `open`.
+            dense_only: Search by meaning alone; items are still indexed by word.
+            collection: The collection, created at the first write; it holds nothing but this store's items.
+            timeout_seconds: How long one request may take. Set on an `HttpClient` that has no limit of its own.
+
+        Raises:
+            ConfigurationError: If this is not a synchronous Chroma client.
+        """
+        embedder = Embedder(index)
+        opener = CollectionOpener(client, collection, timeout_seconds=timeout_seconds)
+        fields = _index_fields(index, keywords, dense_only=dense_only)
+        self._set_up(ClientBackend(opener), embedder, fields=fields, ttl=ttl, place=opener.place, release=_keep_open)
 
     @classmethod
     def open(
@@ -88,13 +117,38 @@ class ChromaStore(BaseStore):
             StorageError: If the directory cannot be opened.
             StoreInUseError: If another process has it open.
         """
-        fields = IndexFields(
-            embedded=tuple((index or {}).get("fields") or ("$",)),
-            keywords=None if keywords is None else tuple(keywords),
-            keyword_share=0.0 if dense_only else KEYWORD_SHARE,
-        )
         where = Path(path).expanduser().resolve()
-        return cls(acquire(where), path=where, embedder=Embedder(index), fields=fields, ttl=ttl)
+        fields = _index_fields(index, keywords, dense_only=dense_only)
+        store = cls.__new__(cls)
+        store._set_up(  # noqa: SLF001 - our own
+            acquire(where),
+            Embedder(index),
+            fields=fields,
+            ttl=ttl,
+            place=repr(str(where)),
+            release=partial(release, where),
+        )
+        return store
+
+    def _set_up(
+        self,
+        backend: Backend,
+        embedder: Embedder,
+        *,
+        fields: IndexFields,
+        ttl: TTLConfig | None,
+        place: str,
+        release: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self.ttl_config = ttl
+        self._sweeping = Sweeping(ttl)
+        self._verified: int | None = None
+        self._backend = backend
+        self._embedder = embedder
+        self._fields = fields
+        self._place = place
+        self._release = weakref.finalize(self, release)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Run operations in one go; results come in their order, and reads see the state before the writes.
@@ -141,6 +195,9 @@ class ChromaStore(BaseStore):
 
         Returns:
             How many items were deleted.
+
+        Raises:
+            StorageError: If the files cannot be rewritten, or they are a server's.
         """
         return run(self._erase(namespace_prefix))
 
@@ -149,8 +206,7 @@ class ChromaStore(BaseStore):
         return await arun(self._erase(namespace_prefix))
 
     def _erase(self, namespace_prefix: NamespacePath) -> Flow[int]:
-        self._check_open()
-        return (yield from blocking(self._backend.erase, encode_namespace(namespace_prefix)))
+        return (yield from blocking(self._directory().erase, encode_namespace(namespace_prefix)))
 
     def reindex(self, *, on_progress: OnProgress | None = None) -> int:
         """Embed everything anew with this store's embedding model; the one remedy after a change of models.
@@ -163,6 +219,9 @@ class ChromaStore(BaseStore):
 
         Returns:
             How many texts the store holds.
+
+        Raises:
+            StorageError: If the files cannot be written, or the store is a server's.
         """
         with reporting(on_progress) as report:
             return run(self._reindex(report))
@@ -173,17 +232,17 @@ class ChromaStore(BaseStore):
             return await arun(self._reindex(report))
 
     def _reindex(self, report: OnProgress) -> Flow[int]:
-        self._check_open()
+        directory = self._directory()
         model = yield from self._embedder.fingerprint()
-        count, total = 0, 0
+        total = 0
         while True:
-            count, waiting = yield from blocking(self._backend.reindexing, model)
+            count, waiting = yield from blocking(directory.reindexing, model)
             total = max(total, count)
             report(total - count, total)
             if waiting:
                 vectors = yield from self._embedder.documents(list(dict.fromkeys(one.text for one in waiting)))
-                yield from blocking(self._backend.reindexed, waiting, vectors)
-            elif (yield from blocking(self._backend.swap, model)):
+                yield from blocking(directory.reindexed, waiting, vectors)
+            elif (yield from blocking(directory.swap, model)):
                 return total
 
     def sweep_ttl(self) -> int:
@@ -199,12 +258,22 @@ class ChromaStore(BaseStore):
         return (yield from blocking(self._backend.sweep))
 
     def close(self) -> None:
-        """Let go of the directory; closing twice is fine, using a closed store is not."""
+        """Let go of the directory; a client stays open. Closing twice is fine, using a closed store is not."""
         self._release()
+
+    def _directory(self) -> EmbeddedBackend:
+        self._check_open()
+        if isinstance(self._backend, EmbeddedBackend):
+            return self._backend
+        msg = (
+            f"the files of {self._place} are the server's, and other processes use them; `delete` items instead of "
+            "erasing them, and fill another `collection` instead of reindexing this one"
+        )
+        raise StorageError(msg)
 
     def _check_open(self) -> None:
         if not self._release.alive:
-            msg = f"this store of the memory in {str(self._path)!r} is closed; open it again with ChromaStore.open"
+            msg = f"this store of the memory in {self._place} is closed; open or make another one"
             raise StorageError(msg)
 
     def __enter__(self) -> Self:
@@ -231,5 +300,17 @@ class ChromaStore(BaseStore):
         yield from blocking(self.close)
 
     def __repr__(self) -> str:
-        """Name the directory."""
-        return f"ChromaStore({str(self._path)!r})"
+        """Name the directory, or the server and collection."""
+        return f"ChromaStore({self._place})"
+
+
+def _index_fields(index: IndexConfig | None, keywords: Sequence[str] | None, *, dense_only: bool) -> IndexFields:
+    return IndexFields(
+        embedded=tuple((index or {}).get("fields") or ("$",)),
+        keywords=None if keywords is None else tuple(keywords),
+        keyword_share=0.0 if dense_only else KEYWORD_SHARE,
+    )
+
+
+def _keep_open() -> None:
+    """Release nothing: a client belongs to whoever made it."""

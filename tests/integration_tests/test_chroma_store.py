@@ -17,6 +17,7 @@ from langgraph.store.base import PutOp
 
 from langchain_hybrid_memory.errors import StoreInUseError
 from langchain_hybrid_memory.store import ChromaStore, _follower, _search
+from tests.doubles.backends import embedded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ def test_killed_writer_loses_no_acknowledged_write_and_leaves_none_half(
             logs = {item.key for item in store.search((*HOME, "log"), limit=10_000)}
             if acknowledged:
                 assert str(last) in facts
-            backend = store._backend
+            backend = embedded(store)
             assert facts - logs <= {str(last - 2), str(last - 1), str(last)}  # the two deletes are two batches
             assert logs >= facts
             ranked = [hit for hit in store.search(HOME, query="fact", limit=1_000) if hit.score is not None]
@@ -85,7 +86,7 @@ def test_killed_writer_loses_no_acknowledged_write_and_leaves_none_half(
 def test_second_process_is_refused_within_a_second_and_served_once_the_first_is_dead(tmp_path: Path) -> None:
     writer = start_writer(tmp_path)
     began = time.monotonic()
-    with pytest.raises(StoreInUseError, match=rf"process {writer.pid}.*another directory"):
+    with pytest.raises(StoreInUseError, match=rf"process {writer.pid}.*another directory.*`chroma run .*HttpClient"):
         ChromaStore.open(tmp_path, index=INDEX)
     assert time.monotonic() - began < 1
     kill(writer)
@@ -110,7 +111,7 @@ def test_threads_write_delete_and_search_side_by_side(tmp_path: Path, monkeypatc
             list(threads.map(work, range(8)))
         assert len(store.search(HOME, limit=1_000)) == 8 * 20
     with ChromaStore.open(tmp_path, index=INDEX) as store:
-        assert store._backend._follower._vectors.count(0) == 8 * 20
+        assert embedded(store)._follower._vectors.count(0) == 8 * 20
 
 
 def test_process_that_never_closes_exits_cleanly(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The README's examples run as they stand; only the models behind their names are doubles."""
+"""The README's examples run as they stand; only the models, and the Chroma server's port, are not those named."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tests.doubles.embedding import WordEmbedding
 from tests.doubles.extractor import extracting_model
 
 if TYPE_CHECKING:
+    from chromadb.api import ClientAPI
+
     from tests.doubles.scripted import ScriptedChatModel
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -24,11 +26,13 @@ def chat_model(*_: Any, **__: Any) -> ScriptedChatModel:
 
 
 @pytest.fixture(autouse=True)
-def doubles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def doubles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chroma_client: ClientAPI) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("langchain_hybrid_memory.chat_model.init_chat_model", chat_model)
     monkeypatch.setattr("langchain.agents.factory.init_chat_model", chat_model)
     monkeypatch.setattr("langchain_hybrid_memory.hybrid_memory.create_embedding", lambda _: WordEmbedding())
+    monkeypatch.setattr("langchain_hybrid_memory.embedding.create_embedding", lambda _: WordEmbedding())
+    monkeypatch.setattr("chromadb.HttpClient", lambda **_: chroma_client)
 
 
 def test_every_door_has_an_example() -> None:

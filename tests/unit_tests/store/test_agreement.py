@@ -13,6 +13,7 @@ from langgraph.store.base import PutOp
 from langchain_hybrid_memory.errors import StorageError
 from langchain_hybrid_memory.store import _follower, _search
 from langchain_hybrid_memory.store._vectors import VectorIndex
+from tests.doubles.backends import embedded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,7 @@ def fail(*_: Any) -> None:
 
 
 def chroma_ids(store: ChromaStore) -> set[str]:
-    return store._backend._follower._vectors.ids(0)
+    return embedded(store)._follower._vectors.ids(0)
 
 
 def pending(path: Path) -> int:
@@ -129,20 +130,20 @@ async def test_records_chroma_lost_or_should_not_have_are_mended_on_opening(open
     store = open_store()
     held = chroma_ids(store)
     assert len(held) == 3
-    collection = store._backend._follower._vectors._collection(0)
+    collection = embedded(store)._follower._vectors._collection(0)
     collection.delete(ids=sorted(held)[:2])
     collection.upsert(ids=["stranger"], embeddings=np.ones((1, 256), dtype=np.float32), documents=["who?"])
     store.close()
     store = open_store()
     assert chroma_ids(store) == held
-    documents = store._backend._follower._vectors._collection(0).get()["documents"]
+    documents = embedded(store)._follower._vectors._collection(0).get()["documents"]
     assert sorted(documents or []) == ["apple", "harbor", "pear"]
 
 
 @pytest.mark.usefixtures("_tell_chroma_at_once")
 async def test_chroma_holds_the_text_and_says_whose_it_is(store: ChromaStore, call: Door) -> None:
     await call(store, "put", HOME, "k", {"text": "apple"})
-    held = store._backend._follower._vectors._collection(0).get()
+    held = embedded(store)._follower._vectors._collection(0).get()
     assert held["documents"] == ["apple"]
     assert held["metadatas"] == [{"namespace": '["user", "alex"]', "key": "k", "field": "text"}]
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tests.doubles.doors import Door
     from tests.unit_tests.store.conftest import OpenStore
 
+pytestmark = pytest.mark.parametrize("keeper", ["directory", "server"])
+
 HOME = ("user", "alex")
 HOSTILE = [
     "a_b",

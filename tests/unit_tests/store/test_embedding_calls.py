@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.unit_tests.store.conftest import OpenStore
 
 HOME = ("user", "alex")
+BOTH = pytest.mark.parametrize("keeper", ["directory", "server"])
 
 
 async def test_unindexed_put_embeds_nothing(store: ChromaStore, call: Door, embedding: WordEmbedding) -> None:
@@ -27,6 +28,7 @@ async def test_unindexed_put_embeds_nothing(store: ChromaStore, call: Door, embe
     assert embedding.calls == []
 
 
+@BOTH
 async def test_each_distinct_text_of_a_batch_is_embedded_once(
     store: ChromaStore, call: Door, embedding: WordEmbedding
 ) -> None:
@@ -36,6 +38,7 @@ async def test_each_distinct_text_of_a_batch_is_embedded_once(
     assert sorted(embedding.calls) == [("apple", "pear"), ("plum",)]
 
 
+@BOTH
 async def test_unchanged_text_is_not_embedded_again(store: ChromaStore, call: Door, embedding: WordEmbedding) -> None:
     await call(store, "put", HOME, "k", {"text": "apple", "n": 1})
     await call(store, "put", HOME, "k", {"text": "apple", "n": 2})
@@ -44,6 +47,7 @@ async def test_unchanged_text_is_not_embedded_again(store: ChromaStore, call: Do
     assert (hit.value["n"], hit.signals.cosine) == (2, 1.0)
 
 
+@BOTH
 async def test_deleted_and_put_again_is_found(store: ChromaStore, call: Door, embedding: WordEmbedding) -> None:
     await call(store, "put", HOME, "k", {"text": "apple"})
     await call(store, "delete", HOME, "k")
@@ -59,6 +63,7 @@ async def test_blank_text_is_not_embedded(store: ChromaStore, call: Door, embedd
     assert len(await call(store, "search", HOME, query="x")) == 2
 
 
+@BOTH
 async def test_failing_embedding_writes_nothing(store: ChromaStore, call: Door, embedding: WordEmbedding) -> None:
     embedding.error = RuntimeError("model is down")
     with pytest.raises(RuntimeError, match="model is down"):
@@ -80,6 +85,7 @@ async def test_useless_vectors_are_refused(
     assert await call(store, "get", HOME, "k") is None
 
 
+@BOTH
 async def test_vectors_of_another_size_than_stored_are_refused(open_store: OpenStore, call: Door) -> None:
     await call(open_store(), "put", HOME, "k", {"text": "apple"})
     other = open_store(index={"embed": lambda texts: [[1.0, 0.0]] * len(texts), "fields": ["text"]})

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langgraph.store.base import TTLConfig
 
-from langchain_hybrid_memory.store import _embedded
+from langchain_hybrid_memory.store import _client, _embedded
 from langchain_hybrid_memory.store._items import microseconds
 
 if TYPE_CHECKING:
     from langchain_hybrid_memory.store import ChromaStore
     from tests.doubles.doors import Door
     from tests.unit_tests.store.conftest import OpenStore
+
+pytestmark = pytest.mark.parametrize("keeper", ["directory", "server"])
 
 HOME = ("user", "alex")
 OMITTING = TTLConfig(omit_expired=True, refresh_on_read=True, default_ttl=10)
@@ -36,7 +38,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(_embedded, "_now", clock)
+    for backend in (_embedded, _client):
+        monkeypatch.setattr(backend, "_now", clock)
     return clock
 
 

@@ -13,6 +13,7 @@ import pytest
 from langchain_hybrid_memory.errors import StorageError
 from langchain_hybrid_memory.store import ChromaStore
 from langchain_hybrid_memory.store._handles import _OPEN
+from tests.doubles.backends import embedded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +91,7 @@ def test_newer_format_is_refused(open_store: OpenStore, tmp_path: Path) -> None:
 def test_full_disk_is_reported_and_leaves_no_half_batch(open_store: OpenStore) -> None:
     store = open_store()
     store.put(HOME, "k", {"text": "apple"}, index=False)
-    writer = store._backend._catalog._writer
+    writer = embedded(store)._catalog._writer
     pages = writer.execute("PRAGMA page_count").fetchone()[0]
     writer.execute(f"PRAGMA max_page_count = {pages + 5}")
     with pytest.raises(StorageError, match=r"full.*Free disk space"):
@@ -101,7 +102,7 @@ def test_full_disk_is_reported_and_leaves_no_half_batch(open_store: OpenStore) -
 
 
 def test_catalog_overwrites_what_it_deletes(open_store: OpenStore) -> None:
-    connection = open_store()._backend._catalog._writer
+    connection = embedded(open_store())._catalog._writer
     assert connection.execute("PRAGMA secure_delete").fetchone()[0] == 1
     assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2

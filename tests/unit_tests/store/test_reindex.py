@@ -11,6 +11,7 @@ from langgraph.store.base import Op, PutOp, SearchOp
 
 from langchain_hybrid_memory.errors import EmbeddingMismatchError
 from langchain_hybrid_memory.store import _reindex
+from tests.doubles.backends import embedded
 
 if TYPE_CHECKING:
     from langchain_hybrid_memory.store import ChromaStore
@@ -106,7 +107,7 @@ async def test_reindex_embeds_everything_anew(open_store: OpenStore, call: Door,
         await call(old, "search", HOME, query="fact 17")
     held = {
         collection.name: collection.count()
-        for collection in store._backend._follower._vectors._client.list_collections()
+        for collection in embedded(store)._follower._vectors._client.list_collections()
     }
     assert held == {"hybrid-memory-1": 300}
 

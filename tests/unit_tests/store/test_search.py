@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tests.doubles.embedding import WordEmbedding
     from tests.unit_tests.store.conftest import OpenStore
 
+pytestmark = pytest.mark.parametrize("keeper", ["directory", "server"])
+
 HOME = ("user", "alex")
 BLIND = {"embed": DeterministicFakeEmbedding(size=32), "dims": 32, "fields": ["text"]}
 """Every text has a vector, and no vector means anything."""
@@ -118,6 +120,7 @@ async def test_no_query_is_a_listing_without_embedding(
     store: ChromaStore, call: Door, embedding: WordEmbedding, query: str | None
 ) -> None:
     await call(store, "put", HOME, "k", {"text": "a"}, index=False)
+    embedding.calls.clear()
     (hit,) = await call(store, "search", HOME, query=query)
     assert (hit.score, hit.signals, embedding.calls) == (None, None, [])
 

@@ -9,6 +9,7 @@ import pytest
 from langgraph.store.base import PutOp
 
 from langchain_hybrid_memory.store import _follower, _nearest, _search, _shards
+from tests.doubles.backends import embedded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +31,7 @@ def _little_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def vectors_of(store: ChromaStore) -> VectorIndex:
-    return store._backend._follower._vectors
+    return embedded(store)._follower._vectors
 
 
 def records_by_shard(store: ChromaStore) -> dict[str, int]:
