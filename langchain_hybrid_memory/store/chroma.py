@@ -10,6 +10,7 @@ from langgraph.store.base import BaseStore, IndexConfig, Op, Result, TTLConfig
 
 from langchain_hybrid_memory._flow import Flow, arun, blocking, gather, run
 from langchain_hybrid_memory.errors import StorageError
+from langchain_hybrid_memory.store._coalescing import Coalescer
 from langchain_hybrid_memory.store._embedder import Embedder
 from langchain_hybrid_memory.store._expiry import Sweeping
 from langchain_hybrid_memory.store._handles import acquire, release
@@ -56,6 +57,7 @@ class ChromaStore(BaseStore):
         self._path = path
         self._embedder = embedder
         self._fields = fields
+        self._coalescer = Coalescer()
         self._release = weakref.finalize(self, release, path)
 
     @classmethod
@@ -103,8 +105,12 @@ class ChromaStore(BaseStore):
         return run(self._batch(ops))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """Run operations in one go without blocking the event loop; see `batch`."""
-        return await arun(self._batch(ops))
+        """Run operations in one go without blocking the event loop; see `batch`.
+
+        Calls that tasks of one loop make at the same moment become one batch, so that twenty `aput` at once embed and
+        commit once; their reads see the state before their writes.
+        """
+        return await self._coalescer.run(list(ops), lambda joint: arun(self._batch(joint)))
 
     def _batch(self, ops: Iterable[Op]) -> Flow[list[Result]]:
         self._check_open()
