@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 EXACT_ITEMS: Final = (
     2_000  # comparing this many vectors takes about as long as asking Chroma for the nearest among them
 )
-POOL: Final = 100
+POOLS: Final = (100, 400, 1_600)  # candidates of either kind, for pages that end by there
 UNLIMITED: Final = -1
 SELECT_ROW: Final = "SELECT id, namespace, key, value, created_at, updated_at FROM item"
 
@@ -87,25 +87,47 @@ class Reader(NamedTuple):
         return self._fetch(op, page)
 
     def _rank(self, op: Search, embedding: bytes) -> list[Ranked]:
-        """Score every item of a small scope; of a large one the nearest and the best keyword matches."""
-        pool = max(POOL, op.offset + op.limit)
-        few = max(EXACT_ITEMS, pool)
-        items = self._scope(op, few)
-        if items is not None and len(items) <= few:
-            words = self._matching(op, items, UNLIMITED)
-            return _scored(op, items, self._cosines(embedding, items), words)
+        """Score every item of a small scope; of a large one as many as a page needs, pool by pool.
+
+        Each pool continues the order of those before it, whatever page is asked for, so that pages never overlap; only
+        the order within the page is by score alone. Beyond the last pool every item is scored.
+        """
+        items = self._scope(op)
+        if items is not None and len(items) <= EXACT_ITEMS:
+            return self._score_all(op, embedding, items)
+        ranked: dict[int, Ranked] = {}
+        end = op.offset + op.limit
+        for pool in POOLS:
+            found = self._score_best(op, embedding, items, pool)
+            fresh = (hit for hit in found if hit.item not in ranked)
+            ranked |= {hit.item: hit for hit in islice(fresh, pool - len(ranked))}
+            if len(ranked) >= end or len(found) < pool:
+                break
+        else:
+            everything = self._score_all(op, embedding, items or list(newest(self.connection, op.prefix, None)))
+            ranked = {hit.item: hit for hit in (*ranked.values(), *everything)}
+        hits = list(ranked.values())
+        page = {hit.item: hit for hit in hits[op.offset : end]}
+        hits[op.offset : end] = _best_first(page[item] for item in self._newest_first(page))
+        return hits
+
+    def _score_all(self, op: Search, embedding: bytes, items: list[int]) -> list[Ranked]:
+        return _scored(op, items, self._cosines(embedding, items), self._matching(op, items, UNLIMITED))
+
+    def _score_best(self, op: Search, embedding: bytes, items: list[int] | None, pool: int) -> list[Ranked]:
+        """Score the union of the nearest and the best keyword matches."""
         words = self._matching(op, items, pool)
         near = self.nearest(embedding, prefix=op.prefix, items=items, count=pool)
         cosines = self._cosines(embedding, {*near, *words})
         words |= self._words(cosines.keys() - words.keys())
         return _scored(op, self._newest_first(cosines.keys() | words.keys()), cosines, words)
 
-    def _scope(self, op: Search, few: int) -> list[int] | None:
+    def _scope(self, op: Search) -> list[int] | None:
         """The items a search may find, newest first, or `None` for more than a few without a filter."""
         if op.condition is None:
             some = "SELECT count(*) FROM (SELECT 1 FROM item WHERE namespace >= ? AND namespace < ? LIMIT ?)"
-            count = self.connection.execute(some, (*namespace_range(op.prefix), few + 1)).fetchone()[0]
-            if count > few:
+            count = self.connection.execute(some, (*namespace_range(op.prefix), EXACT_ITEMS + 1)).fetchone()[0]
+            if count > EXACT_ITEMS:
                 return None
         return list(newest(self.connection, op.prefix, op.condition))
 
@@ -162,7 +184,11 @@ def _scored(op: Search, items: Iterable[int], cosines: Mapping[int, float], word
             keyword = coverage(op.weights, frozenset(words[item].split())) if item in words else 0.0
             score = (1 - op.keyword_share) * cosine + op.keyword_share * keyword
             ranked.append(Ranked(item, round(score, 6), cosine, keyword))
-    return sorted(ranked, key=lambda found: -(found.score or 0.0))
+    return _best_first(ranked)
+
+
+def _best_first(hits: Iterable[Ranked]) -> list[Ranked]:
+    return sorted(hits, key=lambda hit: -(hit.score or 0.0))
 
 
 def newest(

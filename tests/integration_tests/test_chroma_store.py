@@ -94,7 +94,7 @@ def test_second_process_is_refused_within_a_second_and_served_once_the_first_is_
 
 def test_threads_write_delete_and_search_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_search, "EXACT_ITEMS", 0)
-    monkeypatch.setattr(_search, "POOL", 5)
+    monkeypatch.setattr(_search, "POOLS", (5, 20))
     monkeypatch.setattr(_embedded, "LAG", 3)
     with ChromaStore.open(tmp_path, index=INDEX) as store:
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
-from langgraph.store.base import PutOp
+from langgraph.store.base import PutOp, SearchOp
 
 from langchain_hybrid_memory.store import HybridItem, Signals
 
@@ -197,3 +197,20 @@ async def test_large_namespaces_are_searched_below_their_prefix_only(store: Chro
     assert filtered[0].key == "7"
     await call(store, "delete", HOME, "7")
     assert "7" not in {hit.key for hit in await call(store, "search", HOME, query="alexander number 7", limit=200)}
+
+
+async def test_ranked_pages_of_a_large_scope_are_disjoint_and_complete(store: ChromaStore, call: Door) -> None:
+    fruits = ["apple", "pear", "plum", "fig", "harbor apple", "apple pear", "lamp", "stone"]
+    texts = [f"{fruits[n % 8]} {fruits[n % 7]} {n % 50}" for n in range(2_400)]
+    puts = [PutOp(HOME, str(n), {"text": text}, index=False if n % 12 == 11 else None) for n, text in enumerate(texts)]
+    for start in range(0, 2_400, 800):
+        await call(store, "batch", puts[start : start + 800])
+    for limit in (90, 600):
+        ops = [SearchOp(HOME, query="apple 7", limit=limit, offset=offset) for offset in range(0, 2_410, limit)]
+        pages = await call(store, "batch", ops)
+        hits = [hit for page in pages for hit in page]
+        assert len({hit.key for hit in hits}) == len(hits) == 2_400
+        assert [hit.key for hit in hits if hit.score is None] == [str(n) for n in range(2_399, 0, -12)]
+        for page in pages:
+            scores = [hit.score for hit in page if hit.score is not None]
+            assert scores == sorted(scores, reverse=True)
