@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from hypothesis import settings
 
 from tests.doubles.doors import Door, Mode
 from tests.doubles.embedding import WordEmbedding
@@ -12,6 +13,8 @@ from tests.doubles.openai_stub import OpenAIStub
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+settings.register_profile("long", max_examples=5_000)
 
 
 @pytest.fixture(params=["sync", "async"])
