@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 import chromadb
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from chromadb import Collection
     from chromadb.api.client import Client
     from chromadb.api.collection_configuration import CreateHNSWConfiguration
     from chromadb.api.types import Metadata
@@ -41,10 +43,14 @@ class VectorIndex:
     def __init__(self, directory: Path) -> None:
         """Open Chroma's files in a directory; vectors are ours, so no embedding function is ever loaded."""
         self._client = _create_client(directory)
-        self._collection = self._client.get_or_create_collection(
-            COLLECTION, embedding_function=None, configuration={"hnsw": HNSW}
-        )
-        self._batch = self._client.get_max_batch_size()
+        with ExitStack() as undo:
+            undo.callback(self._client.close)
+            self._collection = self._client.get_or_create_collection(
+                COLLECTION, embedding_function=None, configuration={"hnsw": HNSW}
+            )
+            _refuse_embedding_function(self._collection, directory)
+            self._batch = self._client.get_max_batch_size()
+            undo.pop_all()
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Write records; ids must be distinct."""
@@ -102,6 +108,30 @@ def _create_client(directory: Path) -> Client:
     except ValueError as error:
         msg = f"another Chroma client of this process has {str(directory)!r} open: {error}. Close it first"
         raise StorageError(msg) from error
+
+
+def _refuse_embedding_function(collection: Collection, directory: Path) -> None:
+    """Refuse files that name an embedding function.
+
+    Chroma builds what they name at the next write, whatever was passed to it, and some of its functions download and
+    run code. We never name one, so somebody else did.
+    """
+    known = collection._model.serialized_schema, collection.configuration_json  # noqa: SLF001 - `schema` would build it
+    if _names_function(known):
+        msg = (
+            f"the Chroma files in {str(directory)!r} name an embedding function, which this library never builds; "
+            "restore the directory from a backup, or delete everything in it but catalog.sqlite3: the vectors in that "
+            "file fill Chroma again"
+        )
+        raise StorageError(msg)
+
+
+def _names_function(config: Any) -> bool:
+    if isinstance(config, list | tuple):
+        return any(map(_names_function, config))
+    if not isinstance(config, dict):
+        return False
+    return "name" in (config.get("embedding_function") or {}) or any(map(_names_function, config.values()))
 
 
 def _array(embedding: bytes) -> NDArray[np.int32 | np.float32]:
