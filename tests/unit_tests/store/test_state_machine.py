@@ -7,8 +7,9 @@ ARGS="--hypothesis-profile=long --timeout=3600"`.
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,14 @@ from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, SearchOp, T
 
 from langchain_hybrid_memory.store import ChromaStore, _embedded, _search
 from tests.doubles.embedding import ExactEmbedding
-from tests.doubles.operations import keys, labels, puts, reads, refused, searches, values
+from tests.doubles.operations import filters_about, keys, labels, puts, queries, reads, refused, searches, values
 from tests.doubles.reference_store import MINUTE, ReferenceStore, Seen, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 START = 1_790_000_000_000_000
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 EVERYTHING = SearchOp((), limit=1_000, refresh_ttl=False)
 HYBRID, DENSE = 0.4, 0.0
 
@@ -75,7 +77,7 @@ class StoreMachine(RuleBasedStateMachine):
         return self.runner.run(self.store.abatch(ops)) if is_async else self.store.batch(ops)
 
     @rule(ops=st.lists(puts | reads, max_size=6), is_async=st.booleans())
-    def run_batch(self, ops: list[Op], *, is_async: bool) -> None:
+    def run_batch(self, ops: list[Op], *, is_async: bool = False) -> None:
         expected = {position: self.reference.ranking(op) for position, op in enumerate(ops) if isinstance(op, SearchOp)}
         answers = zip(ops, self.reference.batch(ops), self.ask(ops, is_async=is_async), strict=True)
         for position, (op, wanted, found) in enumerate(answers):
@@ -126,6 +128,14 @@ class StoreMachine(RuleBasedStateMachine):
             assert found == expected
         else:
             assert sorted(found, key=lambda hit: hit[:2]) == sorted(expected, key=lambda hit: hit[:2])
+
+    @rule(data=st.data(), query=queries, depth=st.integers(1, 3), filtered=st.booleans())
+    def search_for_what_is_there(self, data: st.DataObject, query: str | None, depth: int, *, filtered: bool) -> None:
+        items = self.reference.batch([EVERYTHING])[0] or [Seen((), "", "{}", NEVER, NEVER)]
+        about = data.draw(st.sampled_from(items))
+        condition = data.draw(filters_about(json.loads(about.value))) if filtered else None
+        prefix = about.namespace[:depth]
+        self.run_batch([SearchOp(prefix, condition, 1_000, 0, query), EVERYTHING._replace(filter=condition)])
 
     @rule(minutes=st.sampled_from([0.1, 0.5, 1, 2, 5]))
     def wait(self, minutes: float) -> None:
