@@ -107,8 +107,9 @@ class Reader(NamedTuple):
             everything = self._score_all(op, embedding, items or list(newest(self.connection, op.prefix, None)))
             ranked = {hit.item: hit for hit in (*ranked.values(), *everything)}
         hits = list(ranked.values())
-        page = {hit.item: hit for hit in hits[op.offset : end]}
-        hits[op.offset : end] = _best_first(page[item] for item in self._newest_first(page))
+        if end > POOLS[0]:
+            page = {hit.item: hit for hit in hits[op.offset : end]}
+            hits[op.offset : end] = _best_first(page[item] for item in self._newest_first(page))
         return hits
 
     def _score_all(self, op: Search, embedding: bytes, items: list[int]) -> list[Ranked]:

@@ -129,13 +129,14 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             assert sorted(found, key=lambda hit: hit[:2]) == sorted(expected, key=lambda hit: hit[:2])
 
-    @rule(data=st.data(), query=queries, depth=st.integers(1, 3), filtered=st.booleans())
-    def search_for_what_is_there(self, data: st.DataObject, query: str | None, depth: int, *, filtered: bool) -> None:
+    @rule(data=st.data(), query=queries, depth=st.integers(0, 3))
+    def search_for_what_is_there(self, data: st.DataObject, query: str | None, depth: int) -> None:
         items = self.reference.batch([EVERYTHING])[0] or [Seen((), "", "{}", NEVER, NEVER)]
         about = data.draw(st.sampled_from(items))
-        condition = data.draw(filters_about(json.loads(about.value))) if filtered else None
-        prefix = about.namespace[:depth]
-        self.run_batch([SearchOp(prefix, condition, 1_000, 0, query), EVERYTHING._replace(filter=condition)])
+        value, prefix = json.loads(about.value), about.namespace[:depth]
+        some = data.draw(st.lists(filters_about(value), min_size=3, max_size=8))
+        filtered = [EVERYTHING._replace(filter=condition) for condition in some]
+        self.run_batch([SearchOp(prefix, None, 1_000, 0, query), SearchOp(prefix, some[0], 1_000, 0, query), *filtered])
 
     @rule(minutes=st.sampled_from([0.1, 0.5, 1, 2, 5]))
     def wait(self, minutes: float) -> None:
