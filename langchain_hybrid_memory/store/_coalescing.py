@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -34,15 +35,16 @@ class Coalescer:
 
         Args:
             ops: The operations of this call.
-            execute: Runs a batch, as a whole or not at all; results come in the order of the operations. It runs in
-                the context of the first caller.
+            execute: Runs a batch, as a whole or not at all; results come in the order of the operations. Alone it runs
+                in this call's context, together with others in an empty one, so that no caller's callbacks or traces
+                see another's work.
         """
         loop = asyncio.get_running_loop()
         group = self._gathering.get(loop)
         if group is None:
             group = self._gathering[loop] = _Group(execute)
             loop.call_soon(self._start, loop)
-        call = _Call(ops, loop.create_future())
+        call = _Call(ops, loop.create_future(), contextvars.copy_context())
         group.calls.append(call)
         try:
             return await call.results
@@ -56,6 +58,7 @@ class Coalescer:
 class _Call(NamedTuple):
     ops: Sequence[Op]
     results: asyncio.Future[list[Result]]
+    context: contextvars.Context
 
     def settle(self, outcome: list[Result] | BaseException) -> None:
         if self.results.done():  # cancelled meanwhile
@@ -75,7 +78,8 @@ class _Group:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self.calls = [call for call in self.calls if not call.results.done()]
         if self.calls:
-            self.task = loop.create_task(self._run())
+            context = self.calls[0].context if len(self.calls) == 1 else contextvars.Context()
+            self.task = loop.create_task(self._run(), context=context)
 
     def leave(self) -> None:
         if self.task and all(call.results.cancelled() for call in self.calls):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tests.unit_tests.store.conftest import OpenStore
 
 HOME = ("user", "alex")
+CALLER: contextvars.ContextVar[str] = contextvars.ContextVar("caller")
 
 
 class Gate:
@@ -150,6 +152,23 @@ async def test_work_stops_when_everybody_has_left(open_store: OpenStore) -> None
     gate.is_open.set()
     await store.aput(HOME, "later", {"text": "later"})
     assert [item.key for item in await store.asearch(())] == ["later"]
+
+
+async def test_no_caller_is_seen_in_the_work_of_others(open_store: OpenStore) -> None:
+    seen: list[tuple[list[str], str]] = []
+
+    async def embed(texts: Sequence[str]) -> list[list[float]]:
+        seen.append((list(texts), CALLER.get("nobody")))
+        return [[1.0, 0.0] for _ in texts]
+
+    async def put(name: str) -> None:
+        CALLER.set(name)
+        await store.aput(HOME, name, {"text": name})
+
+    store = open_store(index={"embed": embed, "fields": ["text"]})
+    await asyncio.create_task(put("alex"))
+    await asyncio.gather(put("sam"), put("kim"))
+    assert seen == [(["alex"], "alex"), (["sam", "kim"], "nobody")]
 
 
 async def test_slow_embedding_does_not_hold_up_later_calls(open_store: OpenStore) -> None:
