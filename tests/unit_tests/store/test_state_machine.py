@@ -21,7 +21,7 @@ from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, SearchOp, T
 
 from langchain_hybrid_memory.store import ChromaStore, _embedded, _search
 from tests.doubles.embedding import ExactEmbedding
-from tests.doubles.operations import filters_about, keys, labels, puts, queries, reads, refused, searches, values
+from tests.doubles.operations import filters, filters_about, keys, labels, puts, queries, reads, refused, values
 from tests.doubles.reference_store import MINUTE, ReferenceStore, Seen, seen
 
 if TYPE_CHECKING:
@@ -78,9 +78,20 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(ops=st.lists(puts | reads, max_size=6), is_async=st.booleans())
     def run_batch(self, ops: list[Op], *, is_async: bool = False) -> None:
+        self.check(ops, self.ask(ops, is_async=is_async))
+
+    @rule(ops=st.lists(puts | reads, min_size=2, max_size=6))
+    def run_side_by_side(self, ops: list[Op]) -> None:
+        async def run() -> list[Any]:
+            return await asyncio.gather(*(self.store.abatch([op]) for op in ops))
+
+        self.check(ops, [answer for (answer,) in self.runner.run(run())])
+
+    def check(self, ops: list[Op], answers: list[Any]) -> None:
+        """Ask the reference the same and compare."""
         expected = {position: self.reference.ranking(op) for position, op in enumerate(ops) if isinstance(op, SearchOp)}
-        answers = zip(ops, self.reference.batch(ops), self.ask(ops, is_async=is_async), strict=True)
-        for position, (op, wanted, found) in enumerate(answers):
+        compared = zip(ops, self.reference.batch(ops), answers, strict=True)
+        for position, (op, wanted, found) in enumerate(compared):
             if isinstance(op, SearchOp):
                 self.compare(wanted, [seen(item) for item in found], expected[position])
             else:
@@ -98,14 +109,6 @@ class StoreMachine(RuleBasedStateMachine):
     def write_much(self, some: list[PutOp], *, is_async: bool) -> None:
         assert self.ask(some, is_async=is_async) == self.reference.batch(some)
 
-    @rule(some=st.lists(puts, min_size=2, max_size=5))
-    def write_side_by_side(self, some: list[PutOp]) -> None:
-        async def write() -> None:
-            await asyncio.gather(*(self.store.abatch([op]) for op in some))
-
-        self.runner.run(write())
-        self.reference.batch(some)
-
     @rule(label=labels, key=keys, value=values)
     def put_by_name(self, label: str, key: str, value: dict[str, Any]) -> None:
         self.reference.batch([PutOp(("a", label), key, value, ttl=self.default_ttl)])
@@ -118,9 +121,9 @@ class StoreMachine(RuleBasedStateMachine):
         with pytest.raises(refusal[1]):
             self.ask([*ops, refusal[0]], is_async=is_async)
 
-    @rule(op=searches, limit=st.integers(1, 4))
-    def turn_pages(self, op: SearchOp, limit: int) -> None:
-        whole = op._replace(limit=1_000, offset=0, refresh_ttl=False)
+    @rule(query=queries | st.just("harbor walk 猫 2024"), condition=st.none() | filters, limit=st.integers(1, 4))
+    def turn_pages(self, query: str | None, condition: dict[str, Any] | None, limit: int) -> None:
+        whole = EVERYTHING._replace(query=query, filter=condition)
         (expected,) = self.reference.batch([whole])
         pages = [whole._replace(limit=limit, offset=offset) for offset in range(0, len(expected) + limit, limit)]
         found = [seen(hit) for page in self.ask(pages) for hit in page]
