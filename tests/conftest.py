@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from hypothesis import settings
 
 from tests.doubles.chroma_server import ChromaServer
 from tests.doubles.doors import Door, Mode
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from chromadb.api import ClientAPI
+
+settings.register_profile("long", max_examples=5_000)
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -11,6 +11,7 @@ from chromadb.errors import NotFoundError
 
 from langchain_hybrid_memory.errors import ConfigurationError, EmbeddingMismatchError, StorageError
 from langchain_hybrid_memory.store._client_collection import ItemCollection, ask
+from langchain_hybrid_memory.store._collections import names_embedding_function
 from langchain_hybrid_memory.store._embedder import Fingerprint
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class CollectionOpener:
         self._name = name
         self._items: ItemCollection | None = None
         self._model: Fingerprint | None = None
+        self._known: Fingerprint | None = None
         self._turn = threading.Lock()
         _limit_waiting(client, timeout_seconds)
 
@@ -101,19 +103,27 @@ class CollectionOpener:
         Raises:
             EmbeddingMismatchError: If it holds another's.
         """
-        with self._turn:
-            self._model = model
-            self._items = None
         self.find()
+        self._compare(model)
+        self._model = model
+
+    def _compare(self, model: Fingerprint) -> None:
+        if self._known is not None and not self._known.is_same(model):
+            msg = (
+                f"{self.place} was embedded by {self._known}, but this store has {model}; use the first, or another "
+                "`collection`"
+            )
+            raise EmbeddingMismatchError(msg)
 
     def forget(self) -> None:
         """Look for the collection anew: what was known of it is no longer true."""
         with self._turn:
             self._items = None
+            self._known = None
             self.dimensions = 0
 
     def check(self, sizes: Sequence[int]) -> None:
-        """Refuse vectors of another size than the collection's.
+        """Refuse vectors of another size or model than the collection's, which another process may have made anew.
 
         Args:
             sizes: How many numbers each vector has.
@@ -128,13 +138,15 @@ class CollectionOpener:
                 f"{sorted(known) or 'none'}; use the embedding model it was filled with, or another `collection`"
             )
             raise EmbeddingMismatchError(msg)
+        if sizes and self._model is not None:
+            self._compare(self._model)
 
     def _accept(self, collection: Collection) -> ItemCollection:
         metadata: dict[str, Any] = dict(collection.metadata or {})
-        if not {"format", "dimensions", "embedding", "probe"} <= metadata.keys():
+        if not {"format", "dimensions"} <= metadata.keys():
             msg = f"{self.place} was not made by a ChromaStore; name another `collection`"
             raise ConfigurationError(msg)
-        if _names_function([collection.configuration_json, collection._model.serialized_schema]):  # noqa: SLF001 - nothing public
+        if names_embedding_function(collection):
             msg = (
                 f"{self.place} names an embedding function, which Chroma's client would build and run in this process "
                 "at every write; a ChromaStore embeds by itself. Name another `collection`"
@@ -146,30 +158,14 @@ class CollectionOpener:
                 "langchain-hybrid-memory knows. Upgrade the package"
             )
             raise StorageError(msg)
-        known = Fingerprint(str(metadata["embedding"]), bytes.fromhex(str(metadata["probe"])))
-        if self._model is not None and not known.is_same(self._model):
-            msg = (
-                f"{self.place} was embedded by {known}, but this store has {self._model}; use the first, or another "
-                "`collection`"
-            )
-            raise EmbeddingMismatchError(msg)
         self.dimensions = int(metadata["dimensions"])
+        self._known = Fingerprint(str(metadata.get("embedding")), bytes.fromhex(str(metadata.get("probe", ""))))
         self._items = ItemCollection(collection, page=_page(self._client))
         return self._items
 
 
 def _as_metadata(model: Fingerprint | None) -> dict[str, str]:
     return {"embedding": model.name, "probe": model.probe.hex()} if model else {}
-
-
-def _names_function(stored: object) -> bool:
-    """Whether a collection's stored configuration has an embedding function by name in it, however deep."""
-    if isinstance(stored, list):
-        return any(_names_function(part) for part in stored)
-    if not isinstance(stored, dict):
-        return False
-    function = stored.get("embedding_function")
-    return (isinstance(function, dict) and "name" in function) or any(map(_names_function, stored.values()))
 
 
 def _describe(client: ClientAPI) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NESTING: Final = 900  # SQLite reads 1,000 levels; later Pythons write more
 END: Final = b"\x01"
 AFTER: Final = b"\x02"
 ESCAPED: Final = str.maketrans({"\x00": "\x02\x03", "\x01": "\x02\x04", "\x02": "\x02\x05"})
@@ -126,8 +127,8 @@ def prefixes(labels: Sequence[str]) -> list[bytes]:
 def dump_value(value: Mapping[str, Any]) -> str | bytes:
     """Write a value as JSON: text where SQLite reads the same JSON as Python does, bytes otherwise.
 
-    NaN and infinity, lone surrogates and NUL are what SQLite's JSON functions refuse or cut; searches look at such
-    values in Python instead.
+    NaN and infinity, lone surrogates, NUL and deep nesting are what SQLite's JSON functions refuse or cut; searches
+    look at such values in Python instead.
 
     Raises:
         TypeError: If the value holds something JSON cannot express.
@@ -137,7 +138,8 @@ def dump_value(value: Mapping[str, Any]) -> str | bytes:
         text.encode()
     except ValueError:
         return encode(json.dumps(value, ensure_ascii=False))
-    return encode(text) if "\\u0000" in text else text
+    may_be_deep = text.count("{") + text.count("[") > NESTING
+    return encode(text) if may_be_deep or "\\u0000" in text else text
 
 
 def instant(microseconds: int) -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from langchain_hybrid_memory.store._items import decode_namespace, encode_namespace
 from langchain_hybrid_memory.store._shards import namespaces
@@ -13,6 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from langgraph.store.base import ListNamespacesOp, MatchCondition
+
+ENDS: Final = ("prefix", "suffix")
+
+
+def check_conditions(op: ListNamespacesOp) -> None:
+    """Refuse conditions that are not about one end of a namespace.
+
+    Raises:
+        ValueError: If one is neither a prefix nor a suffix.
+    """
+    for condition in op.match_conditions or ():
+        if condition.match_type not in ENDS:
+            msg = f"unknown match type {condition.match_type!r}; a namespace is matched by its {' or '.join(ENDS)}"
+            raise ValueError(msg)
 
 
 def list_namespaces(connection: sqlite3.Connection, op: ListNamespacesOp) -> list[tuple[str, ...]]:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_hybrid_memory.store._items import decode, decode_namespace, namespace_range, well_formed
-from langchain_hybrid_memory.store._plan import text_of
+from langchain_hybrid_memory.store._texts import text_of
 from langchain_hybrid_memory.store._vectors import Record
 
 if TYPE_CHECKING:

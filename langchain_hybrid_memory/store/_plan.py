@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, SearchOp, get_text_at_path
+from langgraph.store.base import (
+    GetOp,
+    ListNamespacesOp,
+    Op,
+    PutOp,
+    SearchOp,
+    validate_op_namespace,
+)
 
 from langchain_hybrid_memory.keywords import index_terms, query_weights
 from langchain_hybrid_memory.store._filters import Condition, compile_filter
 from langchain_hybrid_memory.store._items import dump_value, encode, encode_namespace, prefixes, well_formed
+from langchain_hybrid_memory.store._namespaces import check_conditions
+from langchain_hybrid_memory.store._texts import texts_at
 
 KEYWORD_SHARE: Final = 0.4
 
@@ -109,17 +118,23 @@ class IndexFields:
     def plan(self, ops: Iterable[Op], *, sweeps: bool = False) -> Plan:
         """Translate a batch; nothing is looked up or written yet.
 
+        Labels that LangGraph's `get` and `delete` refuse are refused here too: nobody could reach such an item again.
+
         Raises:
             FilterError: If a filter uses an unknown operator.
+            InvalidNamespaceError: If a label is empty, no string, or holds a period or NUL.
             TypeError: If a value is not JSON.
-            ValueError: If an operation is not one of LangGraph's four.
+            ValueError: If an operation is not one of LangGraph's four, or a namespace condition is neither prefix nor
+                suffix.
         """
         pending = list(ops)
         reads: dict[int, Read] = {}
         puts: dict[Target, Put] = {}
         for position, op in enumerate(pending):
+            validate_op_namespace(op)
             if isinstance(op, PutOp):
                 target = _target(op)
+                puts.pop(target, None)  # the last write of a key is also the time it was written
                 puts[target] = self._put(target, op)
             else:
                 reads[position] = self._read(op)
@@ -130,6 +145,7 @@ class IndexFields:
         if isinstance(op, GetOp):
             return Get(_target(op), op.refresh_ttl)
         if isinstance(op, ListNamespacesOp):
+            check_conditions(op)
             return op
         if isinstance(op, SearchOp):
             query = well_formed(op.query or "").strip()
@@ -149,12 +165,14 @@ class IndexFields:
     def _put(self, target: Target, op: PutOp) -> Put:
         if op.value is None:
             return Put(target, value=None)
-        value = dict(op.value)
-        put = Put(target, dump_value(value), spec=None if op.index is None else json.dumps(op.index), ttl=op.ttl)
+        stored = dump_value(dict(op.value))
+        put = Put(target, stored, spec=None if op.index is None else json.dumps(op.index), ttl=op.ttl)
         if op.index is False:
             return put
+        value: dict[str, Any] = json.loads(stored)  # as it will be read: a tuple is a list then
         paths = self.embedded if op.index is None else tuple(op.index)
-        words = " ".join(index_terms(" \n".join(_keyword_texts(value, self.keywords or paths))))
+        keywords = paths if self.keywords is None else self.keywords
+        words = " ".join(index_terms(" \n".join(_keyword_texts(value, keywords))))
         scope = " ".join(scope_term(prefix) for prefix in prefixes(op.namespace)) if words else ""
         return put._replace(texts=_embedded_texts(target, value, paths), scope=scope, words=words)
 
@@ -166,26 +184,6 @@ def _target(op: GetOp | PutOp) -> Target:
 def scope_term(prefix: bytes) -> str:
     """The keyword term that every item below a namespace prefix carries."""
     return f"n{blake2b(prefix, digest_size=8).hexdigest()}"
-
-
-def texts_at(value: Mapping[str, Any], paths: Iterable[str]) -> dict[str, str]:
-    """The texts a value has at some paths, by field name; blank ones are left out.
-
-    A path that finds several texts names them `path.0`, `path.1` and so on.
-    """
-    found: dict[str, str] = {}
-    for path in paths:
-        texts = get_text_at_path(value, path)
-        for position, text in enumerate(texts):
-            if text.strip():
-                found[f"{path}.{position}" if len(texts) > 1 else path] = well_formed(text)
-    return found
-
-
-def text_of(value: Mapping[str, Any], field: str) -> str:
-    """The text `texts_at` found under a field name, or nothing."""
-    path = field.rpartition(".")[0]
-    return texts_at(value, [field]).get(field) or texts_at(value, [path]).get(field, "")
 
 
 def _embedded_texts(target: Target, value: Mapping[str, Any], paths: Iterable[str]) -> list[Text]:

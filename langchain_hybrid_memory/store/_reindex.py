@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from langchain_hybrid_memory.store._plan import text_of
 from langchain_hybrid_memory.store._settings import NEXT_EMBEDDING, fingerprint, set_fingerprint, set_setting
+from langchain_hybrid_memory.store._texts import text_of
 
 if TYPE_CHECKING:
     import sqlite3

@@ -86,7 +86,10 @@ class Reader(NamedTuple):
         return row.item()
 
     def search(self, op: Search, embedding: bytes | None) -> list[HybridItem]:
-        """One page, best first and then what cannot be scored; without a query the newest first."""
+        """One page, best first and then what cannot be scored; without a query the newest first.
+
+        Beyond the candidates of a large scope every item is scored; a page may then begin higher than the last ended.
+        """
         if embedding is None:
             found = newest(self.connection, op.prefix, op.condition, limit=op.limit, offset=op.offset)
             return self._fetch(op, [Ranked(item) for item in found])
@@ -97,7 +100,7 @@ class Reader(NamedTuple):
             ranked += self._score(op, others, embedding)
             scored = {found.item for found in ranked}
             ranked += [Ranked(item) for item in others if item not in scored]
-        return self._fetch(op, ranked[op.offset : op.offset + op.limit])
+        return self._fetch(op, _best_first(ranked[op.offset : op.offset + op.limit]))
 
     def _rank(self, op: Search, embedding: bytes) -> list[Ranked]:
         """Score every item of a small scope; of a large one the nearest and the best keyword matches.
@@ -128,7 +131,7 @@ class Reader(NamedTuple):
                 cosine = cosines.get(item, 0.0)
                 score = Signals(cosine, keyword).score(keyword_share=op.keyword_share)
                 ranked.append(Ranked(item, score, cosine, keyword))
-        return sorted(ranked, key=lambda found: -(found.score or 0.0))
+        return _best_first(ranked)
 
     def _holding(self, condition: Condition, items: Collection[int]) -> list[int]:
         """Those of some items that meet a condition, in the same order."""
@@ -195,6 +198,11 @@ class Reader(NamedTuple):
         self.read.extend(found.item for found in page if op.refresh)
         rows = {row.id: row for row in fetch(self.connection, [found.item for found in page])}
         return [found.hit(rows[found.item]) for found in page]
+
+
+def _best_first(hits: Iterable[Ranked]) -> list[Ranked]:
+    """Sort by score; what has none comes last, and ties stay as they are."""
+    return sorted(hits, key=lambda hit: 1.0 if hit.score is None else -hit.score)
 
 
 def is_small(connection: sqlite3.Connection, prefix: bytes) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from chromadb.config import Settings
 
 from langchain_hybrid_memory.errors import StorageError
+from langchain_hybrid_memory.store._collections import names_embedding_function
 from langchain_hybrid_memory.store._remains import blank_remains
 
 if TYPE_CHECKING:
@@ -156,10 +157,21 @@ class VectorIndex:
 
     def _collection(self, shard: int) -> Collection:
         if shard not in self._collections:
-            self._collections[shard] = self._client.get_or_create_collection(
+            collection = self._client.get_or_create_collection(
                 _name(shard), embedding_function=None, configuration={"hnsw": HNSW}
             )
+            self._refuse_embedding_function(collection)
+            self._collections[shard] = collection
         return self._collections[shard]
+
+    def _refuse_embedding_function(self, collection: Collection) -> None:
+        if names_embedding_function(collection):
+            msg = (
+                f"the Chroma files in {str(self._directory)!r} name an embedding function, which this library never "
+                "builds; restore the directory from a backup, or delete everything in it but catalog.sqlite3: the "
+                "vectors in that file fill Chroma again"
+            )
+            raise StorageError(msg)
 
     def _chunks(self, values: Sequence[T]) -> Iterator[Sequence[T]]:
         size = self._client.get_max_batch_size()

@@ -13,6 +13,7 @@ from langchain_hybrid_memory._flow import Flow, arun, blocking, gather, run
 from langchain_hybrid_memory.errors import StorageError
 from langchain_hybrid_memory.store._client import ClientBackend
 from langchain_hybrid_memory.store._client_opening import CollectionOpener
+from langchain_hybrid_memory.store._coalescing import Coalescer
 from langchain_hybrid_memory.store._embedded import EmbeddedBackend
 from langchain_hybrid_memory.store._embedder import Embedder
 from langchain_hybrid_memory.store._expiry import Sweeping
@@ -147,6 +148,7 @@ class ChromaStore(BaseStore):
         self._backend = backend
         self._embedder = embedder
         self._fields = fields
+        self._coalescer = Coalescer()
         self._place = place
         self._release = weakref.finalize(self, release)
 
@@ -160,8 +162,12 @@ class ChromaStore(BaseStore):
         return run(self._batch(ops))
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        """Run operations in one go without blocking the event loop; see `batch`."""
-        return await arun(self._batch(ops))
+        """Run operations in one go without blocking the event loop; see `batch`.
+
+        Calls that tasks of one loop make at the same moment become one batch, so that twenty `aput` at once embed and
+        commit once; their reads see the state before their writes.
+        """
+        return await self._coalescer.run(list(ops), lambda joint: arun(self._batch(joint)))
 
     def _batch(self, ops: Iterable[Op]) -> Flow[list[Result]]:
         self._check_open()

@@ -14,7 +14,7 @@ from chromadb.errors import ChromaAuthError, RateLimitError
 from chromadb.utils.embedding_functions import register_embedding_function
 from langgraph.store.base import PutOp
 
-from langchain_hybrid_memory.errors import ConfigurationError, StorageError
+from langchain_hybrid_memory.errors import ConfigurationError, EmbeddingMismatchError, StorageError
 from langchain_hybrid_memory.store import ChromaStore, _client_opening, _client_search
 from langchain_hybrid_memory.store._client_collection import ItemCollection
 from langchain_hybrid_memory.store._client_records import read_stored
@@ -189,13 +189,14 @@ def test_item_moves_between_indexed_and_not(store: ChromaStore) -> None:
 
 
 def test_another_model_of_the_same_size_is_refused(open_store: OpenStore, embedding: WordEmbedding) -> None:
-    class OtherEmbedding(type(embedding)):  # type: ignore[misc] # a class made for its name
-        pass
+    class OtherEmbedding(type(embedding)):  # type: ignore[misc] # of the class the fixture made
+        def embed_documents(self, texts: list[str]) -> list[list[float]]:
+            return [vector[::-1] for vector in super().embed_documents(texts)]
 
     open_store().put(HOME, "k", {"text": "apple"})
     other = open_store(index={"embed": OtherEmbedding(), "fields": ["text"]})
     for attempt in (lambda: other.put(HOME, "z", {"text": "pear"}), lambda: other.search(HOME, query="pear")):
-        with pytest.raises(ConfigurationError, match=r"'WordEmbedding'.*'OtherEmbedding'"):
+        with pytest.raises(EmbeddingMismatchError, match=r"WordEmbedding \(256.*OtherEmbedding \(256"):
             attempt()
     assert other.get(HOME, "k") is not None, "reading needs no model"
 

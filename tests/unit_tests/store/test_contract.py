@@ -165,17 +165,7 @@ async def test_prefix_matches_whole_labels_literally(store: ChromaStore, call: D
 
 
 async def test_namespaces_with_separators_never_collide(store: ChromaStore, call: Door) -> None:
-    namespaces = [
-        ("a", "b"),
-        ("a.b",),
-        ("a\x00b",),
-        ("a\x01b",),
-        ("a\x01", "b"),
-        ('a","b',),
-        ("a", "", "b"),
-        ("ab",),
-        (),
-    ]
+    namespaces = [("a", "b"), ("a/b",), ("a\x01b",), ("a\x01", "b"), ('a","b',), ("a\x02b",), ("ab",), ()]
     await call(store, "batch", [PutOp(space, "k", {"n": n}) for n, space in enumerate(namespaces)])
     items = await call(store, "batch", [GetOp(space, "k") for space in namespaces])
     assert [(item.namespace, item.value["n"]) for item in items] == [(s, n) for n, s in enumerate(namespaces)]
@@ -190,6 +180,29 @@ async def test_prefix_may_be_a_list(store: ChromaStore, call: Door) -> None:
 async def test_put_refuses_bad_namespaces(store: ChromaStore, call: Door, namespace: tuple[str, ...]) -> None:
     with pytest.raises(InvalidNamespaceError):
         await call(store, "put", namespace, "k", {})
+
+
+@pytest.mark.parametrize("namespace", [("a.b",), ("",), ("a", "", "b"), ("a\x00b",), ("a", 7)])
+async def test_batch_refuses_labels_that_get_and_delete_refuse(
+    store: ChromaStore, call: Door, namespace: tuple[str, ...]
+) -> None:
+    reads = [GetOp(namespace, "k"), SearchOp(namespace), ListNamespacesOp((MatchCondition("prefix", namespace),))]
+    for op in (PutOp(namespace, "k", {}), *reads):
+        with pytest.raises(InvalidNamespaceError):
+            await call(store, "batch", [PutOp(HOME, "k", {}), op])
+    assert await call(store, "search", ()) == []
+
+
+async def test_unknown_match_type_is_refused(store: ChromaStore, call: Door) -> None:
+    condition = MatchCondition("infix", ("user",))  # type: ignore[arg-type] # what is tested
+    with pytest.raises(ValueError, match=r"infix.*prefix or suffix"):
+        await call(store, "batch", [PutOp(HOME, "k", {}), ListNamespacesOp((condition,))])
+    assert await call(store, "get", HOME, "k") is None
+
+
+async def test_last_of_several_writes_to_a_key_decides_its_place(store: ChromaStore, call: Door) -> None:
+    await call(store, "batch", [PutOp(HOME, key, {"n": n}) for n, key in enumerate("aba")])
+    assert [(item.key, item.value) for item in await call(store, "search", HOME)] == [("a", {"n": 2}), ("b", {"n": 1})]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,9 @@ def test_value_survives_writing(value: dict[str, Any]) -> None:
     assert json.loads(dump_value(value)) == value
 
 
-@pytest.mark.parametrize("value", [{"s": "\ud800"}, {"n": "a\x00b"}, {"i": float("inf")}, {"n": float("nan")}])
+@pytest.mark.parametrize(
+    "value", [{"s": "\ud800"}, {"n": "a\x00b"}, {"i": float("inf")}, {"n": float("nan")}, {"deep": [[]] * 1_000}]
+)
 def test_value_that_sqlite_reads_differently_is_bytes(value: dict[str, Any]) -> None:
     assert isinstance(dump_value(value), bytes)
 

@@ -6,7 +6,7 @@ import gc
 import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,7 @@ from tests.doubles.backends import embedded
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.doubles.embedding import WordEmbedding
     from tests.unit_tests.store.conftest import OpenStore
 
 HOME = ("user", "alex")
@@ -45,6 +46,31 @@ def test_sixteen_threads_may_open_at_once(tmp_path: Path) -> None:
     assert len(stores[0].search(HOME, limit=20)) == 16
     for store in stores:
         store.close()
+
+
+def test_sixteen_threads_may_open_directories_of_their_own_at_once(tmp_path: Path, embedding: WordEmbedding) -> None:
+    index: Any = {"embed": embedding, "dims": embedding.dimensions, "fields": ["text"]}
+
+    def live(number: int) -> list[str]:
+        with ChromaStore.open(tmp_path / str(number), index=index) as store:
+            store.put(HOME, str(number), {"text": f"harbor {number}"})
+            return [hit.key for hit in store.search((), query="harbor")]
+
+    with ThreadPoolExecutor(16) as threads:
+        assert list(threads.map(live, range(16))) == [[str(number)] for number in range(16)]
+    assert not any(path.parent == tmp_path for _, path in _OPEN)
+
+
+def test_threads_that_open_and_close_one_directory_do_not_disturb_each_other(tmp_path: Path) -> None:
+    def live(number: int) -> None:
+        for turn in range(5):
+            with ChromaStore.open(tmp_path / "memory") as store:
+                store.put(HOME, f"{number} {turn}", {"n": number}, index=False)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(live, range(8)))
+    with ChromaStore.open(tmp_path / "memory") as store:
+        assert len(store.search(HOME, limit=100)) == 40
 
 
 def test_file_as_path_is_refused_with_the_path(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from langgraph.store.base import PutOp
+from langgraph.store.base import PutOp, SearchOp
 
 from langchain_hybrid_memory.store import _follower, _nearest, _search, _shards
 from tests.doubles.backends import embedded
@@ -163,3 +163,29 @@ async def test_directory_of_the_first_format_is_brought_up_to_date(
     catalog.close()
     hits = await call(open_store(), "search", ("user", "a"), query="pear number 2")
     assert hits[0].key == "2"
+
+
+async def test_ranked_pages_of_thousands_are_disjoint_and_complete(
+    store: ChromaStore, call: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # with the sizes as they are
+    fruits = ["apple", "pear", "plum", "fig", "harbor apple", "apple pear", "lamp", "stone"]
+    texts = [f"{fruits[n % 8]} {fruits[n % 7]} {n % 50}" for n in range(2_400)]
+    puts = [
+        PutOp(("user", "large"), str(n), {"text": text}, index=False if n % 12 == 11 else None)
+        for n, text in enumerate(texts)
+    ]
+    for start in range(0, 2_400, 800):
+        await call(store, "batch", puts[start : start + 800])
+    for limit in (90, 600):
+        ops = [
+            SearchOp(("user", "large"), query="apple 7", limit=limit, offset=offset)
+            for offset in range(0, 2_410, limit)
+        ]
+        pages = await call(store, "batch", ops)
+        hits = [hit for page in pages for hit in page]
+        assert len({hit.key for hit in hits}) == len(hits) == 2_400
+        assert [hit.key for hit in hits if hit.score is None] == [str(n) for n in range(2_399, 0, -12)]
+        for page in pages:
+            scores = [hit.score for hit in page if hit.score is not None]
+            assert scores == sorted(scores, reverse=True)
