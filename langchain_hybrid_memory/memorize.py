@@ -128,7 +128,7 @@ class _Steps:
             state["messages"],
             Extraction.model_validate(state["extraction"]),
             neighbors=state["neighbors"],
-            max_facts=self._core.extract.max_facts,
+            config=self._core.extract,
             now=self._core.now(),
         )
         report = Report(

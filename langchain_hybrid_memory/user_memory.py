@@ -171,7 +171,7 @@ class UserMemory:
 
     def _facts(self, *, current_only: bool, as_of: datetime | None) -> Flow[list[Fact]]:
         items = yield from self._all("facts")
-        facts = [fact_from(item.key, item.value) for item in items]
+        facts = [fact_from(item.key, item.value) for item in items if not item.value["confirms"]]
         if as_of is not None:
             facts = [f for f in facts if f.valid_at <= as_of and (f.invalid_at is None or as_of < f.invalid_at)]
         elif current_only:
@@ -197,7 +197,7 @@ class UserMemory:
 
     def _forget(self, fact_id: str) -> Flow[Receipt]:
         store = self._core.store()
-        forgetting = forget_fact(self._scope, store, fact_id)
+        forgetting = forget_fact(self._scope, store, fact_id, now=self._core.now())
         return (yield from self._background.alone(self._scope.user_id, forgetting, store))
 
     def _forget_everything(self) -> Flow[Receipt]:
