@@ -33,8 +33,8 @@ CONTRASTS = frozenset(
 LIGHT = frozenset(
     WORDS.findall(
         """a an the to be been being is are was were am do does did have has had having i we you he she they it my our
-        your his her their going gonna really very any much ever even so quite longer more that this of at in on for with
-        by from and or"""
+        your his her their going gonna really very any much ever even so quite longer more that this of at in on for
+        with by from and or"""
     )
 )
 """Words that do not say what is denied."""

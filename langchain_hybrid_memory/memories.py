@@ -14,6 +14,8 @@ from typing_extensions import TypedDict
 Role: TypeAlias = Literal["user", "assistant", "tool"]
 Trust: TypeAlias = Literal["user", "assistant", "tool", "document"]
 
+MomentLabel: TypeAlias = Literal["began", "superseded", "ended", "corrected"]
+
 TRUST_ORDER: Mapping[Trust, int] = {"user": 3, "assistant": 2, "tool": 1, "document": 0}
 EDIT = "edit-"
 """The episode of a correction by the user, and so its key, begins with this."""
@@ -224,7 +226,7 @@ class Moment(_Returned):
     """One line of a timeline."""
 
     at: datetime
-    label: Literal["began", "superseded", "ended", "corrected"]
+    label: MomentLabel
     """`began`: true since then and still; `superseded`: until a newer fact; `corrected`: until the user's correction;
     `ended`: until the end it was told with."""
     until: datetime | None

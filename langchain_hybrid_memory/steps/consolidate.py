@@ -11,7 +11,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, 
 
 from langchain_hybrid_memory._flow import Flow, batch
 from langchain_hybrid_memory.config import ExtractConfig
-from langchain_hybrid_memory.memories import StoredFact, StoredMessage, entity_key, is_held
+from langchain_hybrid_memory.memories import EDIT, StoredFact, StoredMessage, entity_key, is_held
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, ExtractedEntity, Extraction
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.entities import (
@@ -139,8 +139,9 @@ def _related(scope: Scope, store: BaseStore, candidates: Iterable[Candidate], *,
     links: list[dict[str, str]] = [{name: key} for key in previous for name in ("superseded_by", "confirms")]
     links += [{"confirms": key} for key in confirmed]
     related = yield from search_facts(scope, store, [*claims.values(), *links])
-    targets = yield from get_facts(scope, store, confirmed)
-    return related | targets
+    ended = {fact["superseded_by"] or "" for fact in related.values()}
+    corrections = sorted(key for key in ended if key.startswith(EDIT))
+    return related | (yield from get_facts(scope, store, [*confirmed, *corrections]))
 
 
 def get_facts(scope: Scope, store: BaseStore, keys: Iterable[str]) -> Flow[Facts]:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from langchain_hybrid_memory.assertions import is_denial
 from langchain_hybrid_memory.config import Admit
-from langchain_hybrid_memory.memories import TRUST_ORDER, StoredFact, fact_from, from_iso, is_held, to_iso
+from langchain_hybrid_memory.memories import EDIT, TRUST_ORDER, StoredFact, fact_from, from_iso, is_held, to_iso
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED
 from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
 from langchain_hybrid_memory.steps.ground import WHITE_SPACE, Candidate, claim_of, fold, is_quoted
@@ -111,7 +111,8 @@ def _place(
 def _twin(new: StoredFact, table: Facts, *, confirms: Collection[str] = (), denies: Collection[str] = ()) -> str | None:
     """The fact that already makes this claim, if there is one: a current one, or one the user holds in its place."""
     for key, fact in table.items():
-        if is_held(fact) and _is_same_statement(new, fact) and _is_same_topic(new, fact):
+        is_said_again = _is_same_statement(new, fact) and _is_same_topic(new, fact)
+        if is_held(fact) and (is_said_again or _is_corrected(new, fact, table)):
             return key
     for key, fact in table.items():
         if not is_current(fact) or fact["subject"] != new["subject"] or fact["stated_end"] != new["stated_end"]:
@@ -123,6 +124,14 @@ def _twin(new: StoredFact, table: Facts, *, confirms: Collection[str] = (), deni
         if key not in denies and _is_same_claim(new, fact, is_cited=key in confirms):
             return key
     return None
+
+
+def _is_corrected(new: StoredFact, fact: StoredFact, table: Facts) -> bool:
+    """Whether a claim is one that the user corrected after it was made."""
+    correction = table.get(fact["superseded_by"] or "")
+    if correction is None or not correction["episode"].startswith(EDIT):
+        return False
+    return new["claim"] == fact["claim"] != "" and new["said_at"] <= correction["said_at"]
 
 
 def _is_same_claim(new: StoredFact, fact: StoredFact, *, is_cited: bool) -> bool:
@@ -160,7 +169,7 @@ def _confirm(key: str, new: StoredFact, twin: str, table: Facts) -> None:
     """Note one more source of a claim; who is more to be trusted makes it, and the other confirms."""
     old = table[twin]
     last = max(old["confirmed_at"], new["said_at"])
-    if TRUST_ORDER[new["trust"]] <= TRUST_ORDER[old["trust"]] or is_held(old):
+    if _trust(new) <= _trust(old) or is_held(old):
         table[key] = {**new, "confirms": twin}
         table[twin] = {**old, "confirmed_at": last}
         return
@@ -212,7 +221,7 @@ def _supersede(key: str, cited: Collection[str], table: Facts) -> list[str]:
         table[other] = _ended(old, by=key, at=new["valid_at"])
     later = [other for other, old in table.items() if other != key and _follows(old, new)]
     if later:
-        first = min(later, key=lambda other: table[other]["confirmed_at"])
+        first = min(later, key=lambda other: (not _is_later(table[other], new), table[other]["confirmed_at"]))
         table[key] = _ended(new, by=first, at=table[first]["valid_at"])
         ended.append(key)
     return ended
@@ -237,24 +246,35 @@ def _is_over(fact: StoredFact) -> bool:
 
 
 def _may_end(new: StoredFact, old: StoredFact, table: Facts) -> bool:
-    """Whether a fact ends an older one: a current one, or one whose end was only told later and lies after it."""
-    if old["confirms"] is not None or _is_over(old):
+    """Whether a fact ends an older one: a current one, or one whose end was only told later and lies after it.
+
+    Of two that exclude each other the more trustworthy stands, whichever was said first.
+    """
+    if old["confirms"] is not None or _is_over(old) or _trust(new) < _trust(old):
         return False
-    if TRUST_ORDER[new["trust"]] < TRUST_ORDER[old["trust"]] or old["confirmed_at"] > new["confirmed_at"]:
+    is_overruled = _trust(new) > _trust(old) and _excludes(new, old)
+    if _is_later(old, new) and not is_overruled:
         return False
     ender = table.get(old["superseded_by"] or "")
     if old["superseded_by"] is None or ender is None:
         return old["superseded_by"] is None
-    is_between = _is_same_property(ender, new) and ender["confirmed_at"] > new["confirmed_at"]
+    is_between = _is_same_property(ender, new) and _is_later(ender, new)
     return is_between and (old["invalid_at"] or "") > new["valid_at"]
 
 
 def _follows(old: StoredFact, new: StoredFact) -> bool:
-    """Whether a known fact was said after a new one, excludes it, and was said by somebody as trustworthy."""
-    if old["confirms"] is not None or _is_over(old) or not _excludes(old, new):
+    """Whether a known fact ends a new one that it excludes: said later, or current and by somebody more trustworthy."""
+    if old["confirms"] is not None or _is_over(old) or not _excludes(old, new) or _trust(old) < _trust(new):
         return False
-    is_later = old["confirmed_at"] > new["confirmed_at"]
-    return is_later and TRUST_ORDER[old["trust"]] >= TRUST_ORDER[new["trust"]]
+    return _is_later(old, new) or (_trust(old) > _trust(new) and old["superseded_by"] is None)
+
+
+def _is_later(one: StoredFact, other: StoredFact) -> bool:
+    return one["confirmed_at"] > other["confirmed_at"]
+
+
+def _trust(fact: StoredFact) -> int:
+    return TRUST_ORDER[fact["trust"]]
 
 
 def _ended(fact: StoredFact, *, by: str, at: str) -> StoredFact:
@@ -279,7 +299,7 @@ def _stored(candidate: Candidate, names: Names, now: datetime) -> StoredFact:
     return StoredFact(
         text=text,
         category=fact.category or fact.attribute,
-        entities=_noted(text, candidate.subject, names),
+        entities=noted(text, candidate.subject, names),
         subject=candidate.subject,
         attribute=fact.attribute,
         value=fact.value.strip(),
@@ -304,7 +324,7 @@ def _stored(candidate: Candidate, names: Names, now: datetime) -> StoredFact:
     )
 
 
-def _noted(text: str, subject: str, names: Names) -> list[str]:
+def noted(text: str, subject: str, names: Names) -> list[str]:
     """The entities a sentence is about or names."""
     words = f" {fold(text)} "
     return [

@@ -150,7 +150,7 @@ async def test_nothing_known_recalls_nothing(remember: Recall) -> None:
 
 async def test_no_messages_recall_nothing(drive: Driver, store: WatchedStore) -> None:
     flow = recall(state(), ALEX, store, config=RecallConfig(), buffer=BufferConfig(), now=NOW)
-    assert await drive(flow) == {"recalled": None, "summary": None}
+    assert await drive(flow) == {"recalled": None, "summary": None, "pinned": None}
     assert not store.batches
 
 
@@ -160,7 +160,7 @@ async def test_empty_question_searches_nothing(remember: Recall, store: WatchedS
     store.forget_calls()
     asked = human("h9").model_copy(update={"content": empty})
     assert await remember.block(asked) == ""
-    assert not [op for ops in store.batches for op in ops if isinstance(op, SearchOp)]
+    assert not [op for ops in store.batches for op in ops if isinstance(op, SearchOp) and not op.filter]
 
 
 async def test_memory_of_another_user_is_not_recalled(remember: Recall, store: WatchedStore) -> None:

@@ -281,8 +281,8 @@ def test_lower_trust_never_ends_higher(known_trust: str, trust: str, days: int) 
     for key, fact in facts.items():
         if fact["superseded_by"] is not None:
             assert rank[fact["superseded_by"]] >= rank[key]
-    if rank["k"] == rank["e-m1-0"]:
-        assert current(facts) == (["Porto"] if days > 0 else ["Lisbon"])
+    is_new = (rank["e-m1-0"], days) > (rank["k"], 0)
+    assert current(facts) == (["Porto"] if is_new else ["Lisbon"])
 
 
 def test_older_statement_that_comes_late_does_not_end_a_newer_one() -> None:
