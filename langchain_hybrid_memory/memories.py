@@ -309,6 +309,26 @@ class Receipt(_Returned):
         return f"removed {counts}" + (f"; remaining: {'; '.join(self.remaining)}" if self.remaining else "")
 
 
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Rebuilt(_Returned):
+    """What deriving everything again brought, and what it cost in this call."""
+
+    turns: int
+    facts: int
+    """Facts learned, those that were superseded since included."""
+    confirmed: int
+    superseded: int
+    rejected: Mapping[str, int]
+    """Facts not kept, by reason."""
+    calls: int
+    """Model calls, with the tokens the provider reported."""
+    prompt_tokens: int
+    completion_tokens: int
+
+    def _line(self) -> str:
+        return f"{self.facts} facts of {self.turns} turns in {self.calls} calls"
+
+
 def entity_key(name: str) -> str:
     """Fold a name so that its spellings meet: case and white space do not count."""
     return " ".join(name.casefold().split())

@@ -24,6 +24,7 @@ from langchain_hybrid_memory.steps.consolidate import consolidate
 from langchain_hybrid_memory.steps.extract import Neighbor, Usage, choose_episodes, extract, find_neighbors
 from langchain_hybrid_memory.steps.index import index
 from langchain_hybrid_memory.steps.load import Episode, load, load_messages, ready
+from langchain_hybrid_memory.steps.stage import finish
 from langchain_hybrid_memory.steps.summarize import summarize
 
 RECURSION_LIMIT = 10_000
@@ -64,13 +65,15 @@ def add_reports(one: Report, other: Report) -> Report:
 
 
 class MemorizeState(TypedDict, total=False):
-    """What passes between the steps; the first three are the input, `report` is the output."""
+    """What passes between the steps; the first four are the input, `report` is the output."""
 
     user_id: str
     learns: bool
     """Whether to extract and summarize; otherwise messages are only indexed."""
     is_forced: bool
     """Whether turns that never ended and episodes that failed too often are taken too."""
+    is_staged: bool
+    """Whether this is a rebuild, over a queue of its own and with results that are kept aside."""
     queue: list[Episode]
     tried: list[str]
     chosen: list[Episode]
@@ -88,10 +91,18 @@ class _Steps:
         self._core = core
 
     def _scope(self, state: MemorizeState, thread_id: str = "") -> Scope:
-        return Scope(user_id=state.get("user_id", ""), thread_id=thread_id, root=self._core.root)
+        return Scope(
+            user_id=state.get("user_id", ""),
+            thread_id=thread_id,
+            root=self._core.root,
+            is_staged=state.get("is_staged", False),
+        )
 
     def load(self, state: MemorizeState) -> Flow[MemorizeState]:
-        queue = yield from load(self._scope(state), self._core.store())
+        scope, store = self._scope(state), self._core.store()
+        if not scope.is_staged:
+            yield from finish(scope, store)
+        queue = yield from load(scope, store)
         return {"queue": queue, "error": None}
 
     def index(self, state: MemorizeState) -> Flow[MemorizeState]:

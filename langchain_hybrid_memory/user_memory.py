@@ -14,7 +14,8 @@ from langgraph.store.base import GetOp, Item
 from langchain_hybrid_memory._flow import Flow, arun, batch, run
 from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.core import Core
-from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance, Receipt
+from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance, Rebuilt, Receipt
+from langchain_hybrid_memory.rebuild import Progress, rebuild
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.correct import edit, pin
 from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact
@@ -189,6 +190,26 @@ class UserMemory:
         """Asynchronous `summary`."""
         return await arun(self._summary(thread_id))
 
+    def rebuild(self, on_progress: Progress | None = None) -> Rebuilt:
+        """Derive facts, entities and summaries again from the messages on record, with the present model and settings.
+
+        What was recorded without learning is learned too. What was forgotten stays forgotten, pins and corrections
+        stay. It is built aside and swapped in at the end: until then, and if it is interrupted, what was known stays.
+        Called again it goes on where it was. Meanwhile turns are recorded and wait to be learned from.
+
+        Args:
+            on_progress: Called before each model call with how many turns are done and how many there are.
+
+        Raises:
+            ConfigurationError: If the memory has no model.
+            ExtractionError: If the model failed for some turns, twice; what was known stays.
+        """
+        return run(self._rebuild(on_progress))
+
+    async def arebuild(self, on_progress: Progress | None = None) -> Rebuilt:
+        """Asynchronous `rebuild`."""
+        return await arun(self._rebuild(on_progress))
+
     def forget(self, fact_id: str) -> Receipt:
         """Forget one fact and the words it rests on; what it had superseded is current again.
 
@@ -262,6 +283,11 @@ class UserMemory:
     def _summary(self, thread_id: str) -> Flow[str]:
         (item,) = yield from batch(self._core.store(), [GetOp(self._scope.namespace("summaries"), thread_id)])
         return str(item.value["text"]) if isinstance(item, Item) else ""
+
+    def _rebuild(self, on_progress: Progress | None) -> Flow[Rebuilt]:
+        store = self._core.store()
+        rebuilding = rebuild(self._scope, self._core, store, on_progress=on_progress)
+        return (yield from self._background.alone(self._scope.user_id, rebuilding, store))
 
     def _forget(self, fact_id: str) -> Flow[Receipt]:
         store = self._core.store()

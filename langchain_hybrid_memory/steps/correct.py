@@ -16,6 +16,7 @@ from langchain_hybrid_memory.steps.ground import WHITE_SPACE, claim_of
 from langchain_hybrid_memory.steps.index import write
 from langchain_hybrid_memory.steps.look import look_up
 from langchain_hybrid_memory.steps.settle import VERSION, noted
+from langchain_hybrid_memory.steps.stage import discarding
 
 
 def pin(scope: Scope, store: BaseStore, fact_id: str, *, is_pinned: bool) -> Flow[Fact]:
@@ -26,7 +27,7 @@ def pin(scope: Scope, store: BaseStore, fact_id: str, *, is_pinned: bool) -> Flo
     """
     fact = yield from (_standing(scope, store, fact_id) if is_pinned else look_up(scope, store, fact_id))
     changed: StoredFact = {**fact, "is_pinned": is_pinned}
-    yield from write(store, [fact_op(scope, fact_id, changed)])
+    yield from write(store, [fact_op(scope, fact_id, changed), *(yield from discarding(scope, store))])
     return fact_from(fact_id, changed)
 
 
@@ -65,7 +66,8 @@ def edit(scope: Scope, store: BaseStore, fact_id: str, text: str, *, now: dateti
         "extractor": VERSION,
     }
     ended: StoredFact = {**wrong, "superseded_by": key, "invalid_at": wrong["valid_at"], "is_pinned": False}
-    yield from write(store, [fact_op(scope, key, fact), fact_op(scope, fact_id, ended)])
+    staged = yield from discarding(scope, store)
+    yield from write(store, [fact_op(scope, key, fact), fact_op(scope, fact_id, ended), *staged])
     return fact_from(key, fact)
 
 

@@ -19,6 +19,7 @@ from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.marks import BLANK, load_marks, marked
 from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
 from langchain_hybrid_memory.steps.settle import Facts, revive
+from langchain_hybrid_memory.steps.stage import discarding
 
 
 def forget_fact(scope: Scope, store: BaseStore, fact_id: str, *, now: datetime) -> Flow[Receipt]:
@@ -39,7 +40,7 @@ def forget_fact(scope: Scope, store: BaseStore, fact_id: str, *, now: datetime) 
     messages = yield from _messages(scope, store, gone)
     marks = yield from load_marks(scope, store)
     unnamed = yield from _unnamed(scope, store, gone)
-    staged = yield from listing(store, scope.stage)
+    staged = yield from discarding(scope, store)
     threads = dict.fromkeys(fact["thread"] for fact in gone.values())
     yield from write(
         store,
@@ -47,7 +48,7 @@ def forget_fact(scope: Scope, store: BaseStore, fact_id: str, *, now: datetime) 
             *(PutOp(namespace, key, None) for key in gone),
             *(PutOp(scope.namespace("summaries"), thread, None) for thread in threads),
             *(PutOp(scope.namespace("entities"), key, None) for key in unnamed),
-            *(PutOp(item.namespace, item.key, None) for item in staged),
+            *staged,
             *(
                 PutOp(scope.namespace("forgotten"), key, dict(mark), index=False)
                 for key, mark in marked(marks, gone.values(), at=to_iso(now)).items()

@@ -31,6 +31,7 @@ PUBLIC = [
     "ModelUnavailableError",
     "Moment",
     "Provenance",
+    "Rebuilt",
     "RecallConfig",
     "Receipt",
     "Status",
