@@ -99,7 +99,7 @@ class ExtractConfig(_Checked):
     """How the model is asked for structured output; `None` leaves the choice to the model's own integration."""
     batch_tokens: int = 2_000
     """Messages of at most this many tokens go into one model call; a longer episode goes alone and cut."""
-    neighbors: int = 12
+    neighbors: int = 10
     """At most this many known facts are shown to the model beside the messages: current ones about those whom the
     messages name, up to half of them, and those most like the messages."""
     max_facts: int = 60

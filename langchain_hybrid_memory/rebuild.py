@@ -43,7 +43,7 @@ def rebuild(scope: Scope, core: Core, store: BaseStore, *, on_progress: Progress
         raise ConfigurationError(msg)
     yield from finish(scope, store)
     items = yield from listing(store, scope.namespace("messages"))
-    messages = [cast("StoredMessage", item.value) for item in items]
+    messages = [cast("StoredMessage", item.value) for item in items if not item.value.get("is_abandoned")]
     episodes = episodes_of(messages, scope)
     run = _Run(scope, core, store, messages)
     run.done = yield from begin(scope, store)
