@@ -21,7 +21,7 @@ from langchain_hybrid_memory.memories import StoredMessage
 from langchain_hybrid_memory.prompts.extraction import Extraction
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import consolidate
-from langchain_hybrid_memory.steps.extract import Neighbor, Usage, choose_episodes, extract, find_neighbors
+from langchain_hybrid_memory.steps.extract import Neighbor, Usage, choose_episodes, extract, find_neighbors, prompt_size
 from langchain_hybrid_memory.steps.index import index
 from langchain_hybrid_memory.steps.load import Episode, load, load_messages, ready
 from langchain_hybrid_memory.steps.stage import finish
@@ -43,6 +43,9 @@ class Report(TypedDict, total=False):
     calls: int
     prompt_tokens: int
     completion_tokens: int
+    largest_prompt: int
+    """Tokens of the longest extraction prompt, as counted here; at most 1,500 and `ExtractConfig.batch_tokens` and what
+    number, date and speaker add to each message, if the application adds no instructions."""
     failed: int
     errors: list[str]
 
@@ -59,6 +62,7 @@ def add_reports(one: Report, other: Report) -> Report:
         calls=one.get("calls", 0) + other.get("calls", 0),
         prompt_tokens=one.get("prompt_tokens", 0) + other.get("prompt_tokens", 0),
         completion_tokens=one.get("completion_tokens", 0) + other.get("completion_tokens", 0),
+        largest_prompt=max(one.get("largest_prompt", 0), other.get("largest_prompt", 0)),
         failed=one.get("failed", 0) + other.get("failed", 0),
         errors=one.get("errors", []) + other.get("errors", []),
     )
@@ -129,8 +133,10 @@ class _Steps:
             return {"extraction": Extraction(facts=[], entities=[]).model_dump(), "neighbors": []}
         scope = self._scope(state)
         neighbors = yield from find_neighbors(scope, store, state["messages"], limit=config.neighbors)
+        size = prompt_size(state["messages"], neighbors, config=config, count=self._core.count)
         answer, usage = yield from extract(self._core.model, state["messages"], neighbors, config=config)
-        return {"extraction": answer.model_dump(), "neighbors": neighbors, "report": _cost(usage)}
+        report: Report = {**_cost(usage), "largest_prompt": size}
+        return {"extraction": answer.model_dump(), "neighbors": neighbors, "report": report}
 
     def consolidate(self, state: MemorizeState) -> Flow[MemorizeState]:
         settled = yield from consolidate(

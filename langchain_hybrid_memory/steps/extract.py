@@ -130,6 +130,13 @@ def _split(found: list[Result], *lengths: int) -> Iterator[list[Result]]:
     yield found
 
 
+def prompt_size(
+    messages: Sequence[StoredMessage], neighbors: Sequence[Neighbor], *, config: ExtractConfig, count: TokenCounter
+) -> int:
+    """How many tokens the prompt of a batch has, its repair aside."""
+    return sum(count(message.text) for message in _prompt(messages, neighbors, config))
+
+
 def extract(
     model: BaseChatModel,
     messages: Sequence[StoredMessage],
@@ -143,12 +150,7 @@ def extract(
         ExtractionError: If the second answer does not fit either. An empty list of facts is an answer; an empty
             reply is not.
     """
-    prompt = extraction_prompt(
-        messages,
-        [neighbor["fact"] for neighbor in neighbors],
-        instructions=config.instructions,
-        categories=config.categories,
-    )
+    prompt = _prompt(messages, neighbors, config)
     options: dict[str, Any] = {"method": config.method} if config.method else {}
     structured = model.with_structured_output(answer_schema(config.max_facts, config.categories), **options)
     asked: list[AnyMessage] = prompt
@@ -164,6 +166,13 @@ def extract(
         "Try ExtractConfig(method=...), smaller batches (batch_tokens) or a stronger model"
     )
     raise ExtractionError(msg)
+
+
+def _prompt(
+    messages: Sequence[StoredMessage], neighbors: Sequence[Neighbor], config: ExtractConfig
+) -> list[AnyMessage]:
+    facts = [neighbor["fact"] for neighbor in neighbors]
+    return extraction_prompt(messages, facts, instructions=config.instructions, categories=config.categories)
 
 
 class _Answer(NamedTuple):
