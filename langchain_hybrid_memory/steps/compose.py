@@ -9,7 +9,7 @@ from langchain_core.messages import AnyMessage, SystemMessage
 
 from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens, cut_text, fit, is_from_person, window
 from langchain_hybrid_memory.config import BufferConfig
-from langchain_hybrid_memory.memories import Fact, Hit, fingerprint
+from langchain_hybrid_memory.memories import Fact, Hit, Message, fingerprint
 from langchain_hybrid_memory.state import Pinned, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.ground import without_quote
 
@@ -78,13 +78,22 @@ def render(hits: Sequence[Hit], *, item_tokens: int, count: TokenCounter) -> str
 
 
 def render_line(hit: Hit, *, item_tokens: int, count: TokenCounter) -> str:
-    """Write one hit with its absolute date and, for a message, who said it: one line, unable to close the fence."""
-    speaker = "" if isinstance(hit.item, Fact) else f" {hit.item.speaker or hit.item.role}:"
+    """Write one hit with its absolute date and, where it is not what the user told, whose word it is: one line.
+
+    It cannot close the fence.
+    """
+    speaker = f" {_source(hit.item)}:" if _source(hit.item) else ""
     text = WHITE_SPACE.sub(" ", hit.text).strip()
     for quote in hit.outdated:
         text = without_quote(text, quote, blank=OUTDATED)
     line = f"- [{hit.at:%Y-%m-%d}]{speaker} {cut_text(text, tokens=item_tokens, count=count)}"
     return as_data(WHITE_SPACE.sub(" ", line))
+
+
+def _source(item: Fact | Message) -> str:
+    if isinstance(item, Fact):
+        return "" if item.trust == "user" else f"from the {item.trust}"
+    return item.speaker or item.role
 
 
 def as_data(text: str) -> str:

@@ -100,8 +100,9 @@ def _related(scope: Scope, store: BaseStore, gone: Facts) -> Flow[Facts]:
     """The facts that those of `gone` had ended or confirmed, and those that may quote the same words."""
     links = [{"superseded_by": key} for key in gone]
     episodes = [{"episode": episode} for episode in dict.fromkeys(fact["episode"] for fact in gone.values())]
-    related = yield from search_facts(scope, store, [*links, *episodes])
-    confirmed = sorted({str(fact["confirms"]) for fact in gone.values()} - set(gone))
+    confirmed = sorted({str(fact["confirms"]) for fact in gone.values() if fact["confirms"]} - set(gone))
+    others = [{"confirms": key} for key in confirmed]
+    related = yield from search_facts(scope, store, [*links, *episodes, *others])
     return related | (yield from get_facts(scope, store, confirmed))
 
 

@@ -286,8 +286,6 @@ def _released(fact: StoredFact, gone: Mapping[str, StoredFact]) -> StoredFact:
     last = fact
     while (ender := gone.get(last["superseded_by"] or "")) is not None:
         last = ender
-    if last is fact:
-        return fact
     end = last["invalid_at"] if last["superseded_by"] else fact["stated_end"]
     return {**fact, "superseded_by": last["superseded_by"], "invalid_at": end}
 

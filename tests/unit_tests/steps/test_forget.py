@@ -444,3 +444,15 @@ async def test_correction_is_forgotten_with_what_it_corrected(drive: Driver, sto
     )
     await drive(forget_fact(ALEX, store, "edit-1-0", now=NOW))
     assert facts_in(store) == {}
+
+
+async def test_source_that_confirmed_can_be_forgotten_alone(drive: Driver, store: WatchedStore) -> None:
+    know(
+        store,
+        fact=known_fact("The user lives in Lisbon.", confirmed_at=iso(9), said_at=iso(0)),
+        first=known_fact("Lives in Lisbon.", confirms="fact", said_at=iso(5), message_ids=["m5"], episode="e5"),
+        last=known_fact("Home is Lisbon.", confirms="fact", said_at=iso(9), message_ids=["m9"], episode="e9"),
+    )
+    await drive(forget_fact(ALEX, store, "last", now=NOW))
+    assert {key: fact["confirmed_at"] for key, fact in facts_in(store).items() if key == "fact"} == {"fact": iso(5)}
+    assert set(facts_in(store)) == {"fact", "first"}
