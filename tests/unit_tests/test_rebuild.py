@@ -16,11 +16,15 @@ from langchain_hybrid_memory import (
     Rebuilt,
     SummaryConfig,
 )
+from langchain_hybrid_memory.hybrid_memory import open_store
 from langchain_hybrid_memory.scope import Scope
 from tests.doubles.builders import know, known_fact
+from tests.doubles.embedding import WordEmbedding
 from tests.doubles.life import INTRODUCTION, KNOWN, SECONDS, WatchedStore, count, learning_model, puts, store_in_memory
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from langgraph.store.base import BaseStore, Op
 
     from tests.doubles.doors import Door
@@ -270,3 +274,17 @@ async def test_other_users_are_not_touched(call: Door) -> None:
     items = [item for item in alex.store.search(("memory",), limit=1_000) if "maria" in item.namespace]
     await alex.rebuilds()
     assert [item for item in alex.store.search(("memory",), limit=1_000) if "maria" in item.namespace] == items
+
+
+async def test_chroma_is_rebuilt_and_what_was_learned_is_found(call: Door, tmp_path: Path) -> None:
+    with open_store(tmp_path / "memory", embedding=WordEmbedding()) as store:
+        alex = Person(call, learning_model(), store)
+        await alex.says(*HOMES)
+        (tea,) = [fact for fact in await alex.facts() if fact.value == "tea"]
+        await alex.call(alex.user, "forget", tea.id)
+        await alex.rebuilds()
+        assert await alex.values(current_only=False) == ["Lisbon", "Porto", "Rome"]
+        hits = await alex.call(alex.user, "recall", "Where do I live now, in Rome?")
+        assert [hit.item.value for hit in hits if isinstance(hit.item, Fact)] == ["Rome"]
+        assert [hit.outdated for hit in hits if hit.text == "I live in Lisbon."] == [("I live in Lisbon",)]
+        assert alex.stage() == []

@@ -439,3 +439,12 @@ async def test_person_is_not_taken_for_the_place_of_that_name(drive: Driver, sto
     await learn(drive, store, said("m1", "Paris is nice"), entities=(place,))
     await learn(drive, store, said("m2", "Paris Hilton called"), entities=(named("Paris Hilton", "Paris"),))
     assert set(entities_in(store)) == {"paris", "paris hilton"}
+
+
+async def test_somebodys_own_name_is_not_taken_for_anothers_alias(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, said("m1", "Sarah called"), entities=(named("Sarah"),))
+    await learn(drive, store, said("m2", "Sarah, my boss, called"), entities=(named("Sarah (boss)", "Sarah"),))
+    works = extracted("works at Acme", subject="Sarah", attribute="employer", value="Acme", fact="Sarah works at Acme.")
+    await learn(drive, store, said("m3", "Sarah works at Acme"), works)
+    (fact,) = facts_in(store).values()
+    assert (fact["subject"], fact["entities"]) == ("sarah", ["Sarah"])
