@@ -16,8 +16,9 @@ from langchain_hybrid_memory.errors import (
     UnknownFactError,
 )
 from langchain_hybrid_memory.hybrid_memory import HybridMemory
-from langchain_hybrid_memory.memories import Entity, Fact, Hit, Message, Moment, Provenance, Rebuilt, Receipt
+from langchain_hybrid_memory.memories import Entity, Fact, Hit, Message, Moment, Provenance, Receipt
 from langchain_hybrid_memory.middleware import HybridMemoryMiddleware
+from langchain_hybrid_memory.rebuild import Rebuilt
 from langchain_hybrid_memory.store import ChromaStore, HybridItem
 from langchain_hybrid_memory.user_memory import UserMemory
 

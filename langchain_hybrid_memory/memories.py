@@ -138,10 +138,11 @@ class Pending(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class _Returned:
+class Returned:
     """Shared representation of what callers get back."""
 
     def __repr__(self) -> str:
+        """Name the kind, and say it in a line."""
         return f"<{type(self).__name__} {self._line()}>"
 
     def _line(self) -> str:
@@ -159,7 +160,7 @@ class _Returned:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Fact(_Returned):
+class Fact(Returned):
     """One self-contained sentence worth keeping, and what it rests on."""
 
     id: str
@@ -199,7 +200,7 @@ class Fact(_Returned):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Provenance(_Returned):
+class Provenance(Returned):
     """Why a fact is known: the words it rests on, who said them when, and its place in the history."""
 
     fact: Fact
@@ -222,7 +223,7 @@ class Provenance(_Returned):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Moment(_Returned):
+class Moment(Returned):
     """One line of a timeline."""
 
     at: datetime
@@ -238,7 +239,7 @@ class Moment(_Returned):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Message(_Returned):
+class Message(Returned):
     """One remembered message."""
 
     id: str
@@ -253,7 +254,7 @@ class Message(_Returned):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Entity(_Returned):
+class Entity(Returned):
     """A named person, place or thing; its profile is the current facts about it."""
 
     name: str
@@ -270,7 +271,7 @@ class Entity(_Returned):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Hit(_Returned):
+class Hit(Returned):
     """A fact or message that a search found."""
 
     item: Fact | Message
@@ -296,7 +297,7 @@ class Hit(_Returned):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Receipt(_Returned):
+class Receipt(Returned):
     """What a request to forget removed, and what could not be reached."""
 
     removed: Mapping[str, int]
@@ -307,26 +308,6 @@ class Receipt(_Returned):
     def _line(self) -> str:
         counts = ", ".join(f"{count} {kind}" for kind, count in self.removed.items() if count) or "nothing"
         return f"removed {counts}" + (f"; remaining: {'; '.join(self.remaining)}" if self.remaining else "")
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class Rebuilt(_Returned):
-    """What deriving everything again brought, and what it cost in this call."""
-
-    turns: int
-    facts: int
-    """Facts learned, those that were superseded since included."""
-    confirmed: int
-    superseded: int
-    rejected: Mapping[str, int]
-    """Facts not kept, by reason."""
-    calls: int
-    """Model calls, with the tokens the provider reported."""
-    prompt_tokens: int
-    completion_tokens: int
-
-    def _line(self) -> str:
-        return f"{self.facts} facts of {self.turns} turns in {self.calls} calls"
 
 
 def entity_key(name: str) -> str:

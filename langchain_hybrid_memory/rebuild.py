@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -12,7 +13,7 @@ from langgraph.store.base import BaseStore
 from langchain_hybrid_memory._flow import Flow, invoke, listing
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.errors import ConfigurationError, ExtractionError
-from langchain_hybrid_memory.memories import Rebuilt, StoredMessage
+from langchain_hybrid_memory.memories import Returned, StoredMessage
 from langchain_hybrid_memory.memorize import RECURSION_LIMIT, MemorizeState, Report, add_reports, memorize_graph
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.extract import choose_episodes
@@ -26,6 +27,26 @@ GIVE_UP = 5
 """After so many failures in a row the model is taken to be down."""
 AHEAD = 100
 """A batch is chosen among this many turns."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Rebuilt(Returned):
+    """What deriving everything again brought, and what it cost in this call."""
+
+    turns: int
+    facts: int
+    """Facts learned, those that were superseded since included."""
+    confirmed: int
+    superseded: int
+    rejected: Mapping[str, int]
+    """Facts not kept, by reason."""
+    calls: int
+    """Model calls, with the tokens the provider reported."""
+    prompt_tokens: int
+    completion_tokens: int
+
+    def _line(self) -> str:
+        return f"{self.facts} facts of {self.turns} turns in {self.calls} calls"
 
 
 def rebuild(scope: Scope, core: Core, store: BaseStore, *, on_progress: Progress | None) -> Flow[Rebuilt]:

@@ -14,8 +14,8 @@ from langgraph.store.base import GetOp, Item
 from langchain_hybrid_memory._flow import Flow, arun, batch, run
 from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.core import Core
-from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance, Rebuilt, Receipt
-from langchain_hybrid_memory.rebuild import Progress, rebuild
+from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance, Receipt
+from langchain_hybrid_memory.rebuild import Progress, Rebuilt, rebuild
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.correct import edit, pin
 from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langchain_hybrid_memory.cli.importing import progress_bar
 from langchain_hybrid_memory.cli.screen import Screen, counted
-from langchain_hybrid_memory.memories import Rebuilt
+from langchain_hybrid_memory.rebuild import Rebuilt
 from langchain_hybrid_memory.user_memory import UserMemory
 
 

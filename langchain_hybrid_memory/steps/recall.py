@@ -74,7 +74,7 @@ def search_ops(scope: Scope, query: str, config: RecallConfig) -> list[Op]:
         return []
     facts, messages = scope.namespace("facts"), scope.namespace("messages")
     return [
-        SearchOp(facts, query=query, limit=config.candidates),
+        SearchOp(facts, query=query, filter={"confirms": None}, limit=config.candidates),
         SearchOp(messages, query=query, limit=config.candidates),
         SearchOp(messages, limit=config.fresh_limit),
     ]
