@@ -389,6 +389,12 @@ def test_question_makes_no_fact(text: str, quote: str) -> None:
     assert rejected == {"a question": 1}
 
 
+def test_what_a_question_is_about_makes_a_fact() -> None:
+    fact = lives_in("Porto", "my flat in Porto")
+    candidates, rejected = ground([fact], [said("m1", "Is my flat in Porto too small?")], aliases={}, config=CONFIG)
+    assert (len(candidates), dict(rejected)) == (1, {})
+
+
 @pytest.mark.parametrize(
     "text", ["I live in Porto. Do you?", "I live in Porto, where is good bread?", "I live in Porto"]
 )
@@ -405,6 +411,10 @@ def test_statement_beside_a_question_makes_a_fact(text: str) -> None:
         ("Where do I live? And why?", True),
         ("你住在哪里？", True),
         ("Where do I live? I moved.", False),
+        ("I moved to Porto, where is good bread?", False),
+        ("Hey, I'm worried about Scott, is 72% good?", False),
+        ("What's the best way to help Scott, who's in 7th grade, improve his recent math test score of 68%?", False),
+        ("Am I in Porto, or where am I?", True),
         ("I moved to Porto", False),
         ("?!", False),
         ("", False),
