@@ -4,6 +4,7 @@ from langchain_hybrid_memory.background import Status
 from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, RecallConfig, SummaryConfig
 from langchain_hybrid_memory.embedding import create_embedding
 from langchain_hybrid_memory.errors import (
+    AmbiguousNameError,
     ConfigurationError,
     ExtractionError,
     FilterError,
@@ -12,14 +13,17 @@ from langchain_hybrid_memory.errors import (
     MissingUserError,
     ModelUnavailableError,
     StorageError,
+    UnknownFactError,
 )
 from langchain_hybrid_memory.hybrid_memory import HybridMemory
-from langchain_hybrid_memory.memories import Entity, Fact, Hit, Message, Receipt
+from langchain_hybrid_memory.memories import Entity, Fact, Hit, Message, Moment, Provenance, Receipt
 from langchain_hybrid_memory.middleware import HybridMemoryMiddleware
+from langchain_hybrid_memory.rebuild import Rebuilt
 from langchain_hybrid_memory.store import ChromaStore, HybridItem
 from langchain_hybrid_memory.user_memory import UserMemory
 
 __all__ = [
+    "AmbiguousNameError",
     "BufferConfig",
     "ChromaStore",
     "ConfigurationError",
@@ -37,11 +41,15 @@ __all__ = [
     "Message",
     "MissingUserError",
     "ModelUnavailableError",
+    "Moment",
+    "Provenance",
+    "Rebuilt",
     "RecallConfig",
     "Receipt",
     "Status",
     "StorageError",
     "SummaryConfig",
+    "UnknownFactError",
     "UserMemory",
     "create_embedding",
 ]

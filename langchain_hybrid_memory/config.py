@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias, get_args
 
 from langchain_hybrid_memory.errors import ConfigurationError
-from langchain_hybrid_memory.memories import Role
+from langchain_hybrid_memory.memories import Fact, Role
 
 ExtractionMode: TypeAlias = Literal["background", "inline", "manual"]
+Admit: TypeAlias = Callable[[Fact], str | None]
+"""Gets a fact before it is stored, without an id; returns why it must not be, in a word or two, or `None`.
+
+What it raises leaves the turns pending, as any failure does.
+"""
 StructuredMethod: TypeAlias = Literal["function_calling", "json_mode", "json_schema"]
 
 
@@ -59,6 +65,9 @@ class SummaryConfig(_Checked):
 class RecallConfig(_Checked):
     """What a turn brings back from long-term memory."""
 
+    pinned_tokens: int = 300
+    """Pinned facts take at most this much of each prompt; those pinned beyond it are recalled like any other."""
+
     limit: int = 12
     """At most this many facts and messages."""
     budget_tokens: int = 900
@@ -90,14 +99,20 @@ class ExtractConfig(_Checked):
     """How the model is asked for structured output; `None` leaves the choice to the model's own integration."""
     batch_tokens: int = 2_000
     """Messages of at most this many tokens go into one model call; a longer episode goes alone and cut."""
-    neighbors: int = 8
-    """At most this many known facts are shown to the model beside the messages."""
+    neighbors: int = 10
+    """At most this many known facts are shown to the model beside the messages: current ones about those whom the
+    messages name, up to half of them, and those most like the messages."""
     max_facts: int = 60
     """The model is told to give at most this many a call; those beyond are dropped and counted."""
     open_turn_seconds: float = 600.0
     """A turn that never ended (its model failed) is extracted after this long."""
     instructions: str = ""
-    """Added to the prompt, in the application's own words."""
+    """Added to the prompt, in the application's own words; a call costs so many tokens more."""
+    categories: tuple[str, ...] = ()
+    """What facts are filed under, for the model to choose from, and `other`. With none, the kind of property a fact
+    tells (`residence`, `preference`, ...) is its category."""
+    admit: Admit | None = None
+    """Has the last word on each new fact; what it rejects is counted with its reason."""
 
     def __post_init__(self) -> None:
         """Refuse a method no integration knows."""
@@ -107,4 +122,7 @@ class ExtractConfig(_Checked):
             raise ConfigurationError(msg)
         if not self.roles or not set(self.roles) <= set(get_args(Role)):
             msg = f"roles={self.roles!r}: name at least one of {', '.join(get_args(Role))}"
+            raise ConfigurationError(msg)
+        if not all(name.strip() for name in self.categories):
+            msg = f"categories={self.categories!r}: none of the names may be empty"
             raise ConfigurationError(msg)

@@ -72,7 +72,7 @@ class Core:
         """The recall step for the present run; where it fails, the turn goes on with the window alone."""
         scope = self.scope()
         if scope is None:
-            return {"recalled": None, "summary": None, **_passed_over(state)}
+            return {"recalled": None, "summary": None, "pinned": None, **_passed_over(state)}
         outcome = yield from attempt(
             recall(
                 state,
@@ -106,6 +106,7 @@ class Core:
             system_prompt=system_prompt,
             summary=state.get("summary"),
             recalled=state.get("recalled"),
+            pinned=state.get("pinned"),
             buffer=self.buffer,
             count=self.count,
         )

@@ -23,6 +23,14 @@ class ExtractionError(HybridMemoryError):
     """A model's answer could not be used, even after one repair; the episodes stay pending."""
 
 
+class UnknownFactError(HybridMemoryError, LookupError):
+    """The user has no fact of that id that stands for itself; the message says where ids come from."""
+
+
+class AmbiguousNameError(HybridMemoryError, LookupError):
+    """Several entities go by a name; the message gives the names to choose from."""
+
+
 class FilterError(HybridMemoryError, ValueError):
     """A search filter uses an operator or operand the store does not know."""
 

@@ -14,7 +14,11 @@ from typing_extensions import TypedDict
 Role: TypeAlias = Literal["user", "assistant", "tool"]
 Trust: TypeAlias = Literal["user", "assistant", "tool", "document"]
 
+MomentLabel: TypeAlias = Literal["began", "superseded", "ended", "corrected"]
+
 TRUST_ORDER: Mapping[Trust, int] = {"user": 3, "assistant": 2, "tool": 1, "document": 0}
+EDIT = "edit-"
+"""The episode of a correction by the user, and so its key, begins with this."""
 
 
 class StoredMessage(TypedDict):
@@ -47,15 +51,41 @@ class StoredFact(TypedDict):
     trust: Trust
     valid_at: str
     invalid_at: str | None
+    stated_end: str | None
+    """Until when it holds by its own words, as "until June"; what supersedes it may end it before."""
     recorded_at: str
     superseded_by: str | None
-    confirmed_by: list[str]
+    confirms: str | None
+    """Key of the fact that already makes this claim: then this is one more source of that one, not a fact to list."""
+    claim: str
+    """What is claimed, as a fingerprint that equal claims share; empty where nothing can be compared."""
+    said_at: str
     confirmed_at: str
+    """When it was last said, its confirmations included."""
+    is_pinned: bool
     thread: str
     episode: str
     message_ids: list[str]
     quote: str
+    prompt: str
+    """Version of the prompt that drew it; empty for a correction by the user."""
     extractor: str
+    """Version of the code that checked and settled it."""
+
+
+class StoredMark(TypedDict):
+    """That something was forgotten, without its words; namespace `forgotten`, key thread and message id, folded.
+
+    Keeps words that come in again, by an import or a thread replayed, and claims drawn again from what was said before,
+    from being remembered a second time.
+    """
+
+    quotes: list[str]
+    """The forgotten quotes of this message, each as `<words>:<fingerprint of the folded words>`."""
+    claims: list[str]
+    properties: list[str]
+    """Fingerprints of subject and attribute, where the attribute has one value at a time."""
+    forgotten_at: str
 
 
 class StoredEntity(TypedDict):
@@ -108,10 +138,11 @@ class Pending(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class _Returned:
+class Returned:
     """Shared representation of what callers get back."""
 
     def __repr__(self) -> str:
+        """Name the kind, and say it in a line."""
         return f"<{type(self).__name__} {self._line()}>"
 
     def _line(self) -> str:
@@ -129,7 +160,7 @@ class _Returned:
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Fact(_Returned):
+class Fact(Returned):
     """One self-contained sentence worth keeping, and what it rests on."""
 
     id: str
@@ -151,6 +182,12 @@ class Fact(_Returned):
     thread: str
     message_ids: tuple[str, ...]
     quote: str
+    is_pinned: bool = False
+    """Whether it stands in every prompt."""
+    prompt: str = ""
+    """Version of the prompt that drew it; empty for a correction by the user."""
+    extractor: str = ""
+    """Version of the code that checked it."""
 
     @property
     def is_superseded(self) -> bool:
@@ -163,7 +200,46 @@ class Fact(_Returned):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Message(_Returned):
+class Provenance(Returned):
+    """Why a fact is known: the words it rests on, who said them when, and its place in the history."""
+
+    fact: Fact
+    quote: str
+    message_ids: tuple[str, ...]
+    messages: tuple[Message, ...]
+    """The messages it was drawn from, as they are on record; empty for a correction by the user."""
+    thread: str
+    said_at: datetime
+    """When it was first said."""
+    confirmed_by: tuple[Fact, ...] = ()
+    """The same claim, drawn from other messages, oldest first; each with its own quote."""
+    supersedes: tuple[Fact, ...] = ()
+    """The facts it ended."""
+    superseded_by: Fact | None = None
+    """The fact that ended it."""
+
+    def _line(self) -> str:
+        return f"{self.fact.text!r} because of {self.quote!r} in thread {self.thread!r} on {self.said_at:%Y-%m-%d}"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Moment(Returned):
+    """One line of a timeline."""
+
+    at: datetime
+    label: MomentLabel
+    """`began`: true since then and still; `superseded`: until a newer fact; `corrected`: until the user's correction;
+    `ended`: until the end it was told with."""
+    until: datetime | None
+    fact: Fact
+
+    def _line(self) -> str:
+        until = f" to {self.until:%Y-%m-%d}" if self.until else ""
+        return f"{self.at:%Y-%m-%d}{until} {self.label}: {self.fact.text!r}"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Message(Returned):
     """One remembered message."""
 
     id: str
@@ -178,7 +254,7 @@ class Message(_Returned):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Entity(_Returned):
+class Entity(Returned):
     """A named person, place or thing; its profile is the current facts about it."""
 
     name: str
@@ -187,13 +263,15 @@ class Entity(_Returned):
     first_seen_at: datetime
     last_seen_at: datetime
     facts: tuple[Fact, ...] = ()
+    history: tuple[Fact, ...] = ()
+    """Facts about it that no longer hold, oldest first, where they were asked for."""
 
     def _line(self) -> str:
         return f"{self.name!r} ({self.type}, {len(self.facts)} facts)"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Hit(_Returned):
+class Hit(Returned):
     """A fact or message that a search found."""
 
     item: Fact | Message
@@ -219,7 +297,7 @@ class Hit(_Returned):
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Receipt(_Returned):
+class Receipt(Returned):
     """What a request to forget removed, and what could not be reached."""
 
     removed: Mapping[str, int]
@@ -235,6 +313,12 @@ class Receipt(_Returned):
 def entity_key(name: str) -> str:
     """Fold a name so that its spellings meet: case and white space do not count."""
     return " ".join(name.casefold().split())
+
+
+def is_held(fact: StoredFact) -> bool:
+    """Whether extraction may not take a fact away: the user pinned it, wrote it, or wrote what ended it."""
+    ended_by = fact["superseded_by"] or ""
+    return fact["is_pinned"] or fact["episode"].startswith(EDIT) or ended_by.startswith(EDIT)
 
 
 def fingerprint(*parts: str) -> str:
@@ -275,6 +359,9 @@ def fact_from(key: str, value: Mapping[str, Any]) -> Fact:
         thread=stored["thread"],
         message_ids=tuple(stored["message_ids"]),
         quote=stored["quote"],
+        is_pinned=stored["is_pinned"],
+        prompt=stored["prompt"],
+        extractor=stored["extractor"],
     )
 
 
@@ -291,7 +378,7 @@ def message_from(value: Mapping[str, Any]) -> Message:
     )
 
 
-def entity_from(value: Mapping[str, Any], facts: tuple[Fact, ...] = ()) -> Entity:
+def entity_from(value: Mapping[str, Any], facts: tuple[Fact, ...] = (), history: tuple[Fact, ...] = ()) -> Entity:
     """Build the returned form of a stored entity with the facts about it."""
     stored = cast("StoredEntity", value)
     return Entity(
@@ -301,4 +388,5 @@ def entity_from(value: Mapping[str, Any], facts: tuple[Fact, ...] = ()) -> Entit
         first_seen_at=from_iso(stored["first_seen_at"]),
         last_seen_at=from_iso(stored["last_seen_at"]),
         facts=facts,
+        history=history,
     )

@@ -21,9 +21,10 @@ from langchain_hybrid_memory.memories import StoredMessage
 from langchain_hybrid_memory.prompts.extraction import Extraction
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import consolidate
-from langchain_hybrid_memory.steps.extract import Neighbor, Usage, choose_episodes, extract, find_neighbors
+from langchain_hybrid_memory.steps.extract import Neighbor, Usage, choose_episodes, extract, find_neighbors, prompt_size
 from langchain_hybrid_memory.steps.index import index
 from langchain_hybrid_memory.steps.load import Episode, load, load_messages, ready
+from langchain_hybrid_memory.steps.stage import finish
 from langchain_hybrid_memory.steps.summarize import summarize
 
 RECURSION_LIMIT = 10_000
@@ -42,6 +43,9 @@ class Report(TypedDict, total=False):
     calls: int
     prompt_tokens: int
     completion_tokens: int
+    largest_prompt: int
+    """Tokens of the longest extraction prompt, as counted here; at most 1,500 and `ExtractConfig.batch_tokens` and what
+    number, date and speaker add to each message, if the application adds no instructions."""
     failed: int
     errors: list[str]
 
@@ -58,19 +62,22 @@ def add_reports(one: Report, other: Report) -> Report:
         calls=one.get("calls", 0) + other.get("calls", 0),
         prompt_tokens=one.get("prompt_tokens", 0) + other.get("prompt_tokens", 0),
         completion_tokens=one.get("completion_tokens", 0) + other.get("completion_tokens", 0),
+        largest_prompt=max(one.get("largest_prompt", 0), other.get("largest_prompt", 0)),
         failed=one.get("failed", 0) + other.get("failed", 0),
         errors=one.get("errors", []) + other.get("errors", []),
     )
 
 
 class MemorizeState(TypedDict, total=False):
-    """What passes between the steps; the first three are the input, `report` is the output."""
+    """What passes between the steps; the first four are the input, `report` is the output."""
 
     user_id: str
     learns: bool
     """Whether to extract and summarize; otherwise messages are only indexed."""
     is_forced: bool
     """Whether turns that never ended and episodes that failed too often are taken too."""
+    is_staged: bool
+    """Whether this is a rebuild, over a queue of its own and with results that are kept aside."""
     queue: list[Episode]
     tried: list[str]
     chosen: list[Episode]
@@ -88,10 +95,18 @@ class _Steps:
         self._core = core
 
     def _scope(self, state: MemorizeState, thread_id: str = "") -> Scope:
-        return Scope(user_id=state.get("user_id", ""), thread_id=thread_id, root=self._core.root)
+        return Scope(
+            user_id=state.get("user_id", ""),
+            thread_id=thread_id,
+            root=self._core.root,
+            is_staged=state.get("is_staged", False),
+        )
 
     def load(self, state: MemorizeState) -> Flow[MemorizeState]:
-        queue = yield from load(self._scope(state), self._core.store())
+        scope, store = self._scope(state), self._core.store()
+        if not scope.is_staged:
+            yield from finish(scope, store)
+        queue = yield from load(scope, store)
         return {"queue": queue, "error": None}
 
     def index(self, state: MemorizeState) -> Flow[MemorizeState]:
@@ -118,8 +133,10 @@ class _Steps:
             return {"extraction": Extraction(facts=[], entities=[]).model_dump(), "neighbors": []}
         scope = self._scope(state)
         neighbors = yield from find_neighbors(scope, store, state["messages"], limit=config.neighbors)
+        size = prompt_size(state["messages"], neighbors, config=config, count=self._core.count)
         answer, usage = yield from extract(self._core.model, state["messages"], neighbors, config=config)
-        return {"extraction": answer.model_dump(), "neighbors": neighbors, "report": _cost(usage)}
+        report: Report = {**_cost(usage), "largest_prompt": size}
+        return {"extraction": answer.model_dump(), "neighbors": neighbors, "report": report}
 
     def consolidate(self, state: MemorizeState) -> Flow[MemorizeState]:
         settled = yield from consolidate(
@@ -128,7 +145,7 @@ class _Steps:
             state["messages"],
             Extraction.model_validate(state["extraction"]),
             neighbors=state["neighbors"],
-            max_facts=self._core.extract.max_facts,
+            config=self._core.extract,
             now=self._core.now(),
         )
         report = Report(

@@ -11,10 +11,12 @@ from langgraph.runtime import get_runtime
 
 from langchain_hybrid_memory.errors import ConfigurationError, MissingUserError
 
-Kind: TypeAlias = Literal["messages", "facts", "entities", "summaries", "threads"]
+Kind: TypeAlias = Literal["messages", "facts", "entities", "summaries", "threads", "forgotten"]
 MemorySwitch: TypeAlias = Literal["on", "read", "off"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+DERIVED: tuple[Kind, ...] = ("facts", "entities", "summaries")
+"""What a rebuild makes anew."""
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-@+")
 
 
@@ -27,12 +29,14 @@ class Scope:
         thread_id: The conversation; empty for a run without one, which has no summary.
         is_read_only: Whether this turn may recall but leaves no trace in memory.
         root: First segment of every namespace.
+        is_staged: Whether what is derived from messages, and the queue, are those that a rebuild prepares aside.
     """
 
     user_id: str
     thread_id: str = ""
     is_read_only: bool = False
     root: str = "memory"
+    is_staged: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a scope without a user.
@@ -53,13 +57,20 @@ class Scope:
         return (self.root, "user", encode(self.user_id))
 
     @property
+    def stage(self) -> tuple[str, ...]:
+        """The namespace under which a rebuild of this user's memory is prepared."""
+        return (*self.home, "rebuild")
+
+    @property
     def pending(self) -> tuple[str, ...]:
         """The namespace of this user's entries in the queue."""
+        if self.is_staged:
+            return (*self.stage, "pending")
         return (*pending_root(self.root), encode(self.user_id))
 
     def namespace(self, kind: Kind) -> tuple[str, ...]:
         """The namespace of one kind of this user's memories, in all threads."""
-        return (*self.home, kind)
+        return (*self.stage, kind) if self.is_staged and kind in DERIVED else (*self.home, kind)
 
     def thread_messages(self, thread_id: str) -> tuple[str, ...]:
         """The namespace of the messages of one of this user's threads."""

@@ -26,6 +26,13 @@ class Recalled(TypedDict):
     text: str
 
 
+class Pinned(TypedDict):
+    """The facts that stand in every prompt of this user."""
+
+    keys: list[str]
+    text: str
+
+
 class MemoryUpdate(TypedDict, total=False):
     """What a step changes in the state."""
 
@@ -33,6 +40,7 @@ class MemoryUpdate(TypedDict, total=False):
     skipped_through: str
     summary: ThreadSummary | None
     recalled: Recalled | None
+    pinned: Pinned | None
 
 
 class MemoryChannels(TypedDict):
@@ -44,6 +52,7 @@ class MemoryChannels(TypedDict):
     """Id of the last message of a turn that had to leave no trace."""
     summary: NotRequired[Annotated[ThreadSummary | None, PrivateStateAttr]]
     recalled: NotRequired[Annotated[Recalled | None, PrivateStateAttr]]
+    pinned: NotRequired[Annotated[Pinned | None, PrivateStateAttr]]
 
 
 class MemoryState(MemoryChannels):

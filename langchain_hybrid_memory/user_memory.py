@@ -9,22 +9,17 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.store.base import GetOp, Item, SearchItem
+from langgraph.store.base import GetOp, Item
 
-from langchain_hybrid_memory._flow import Flow, arun, batch, listing, run
+from langchain_hybrid_memory._flow import Flow, arun, batch, run
 from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.core import Core
-from langchain_hybrid_memory.memories import (
-    Entity,
-    Fact,
-    Hit,
-    Receipt,
-    entity_from,
-    entity_key,
-    fact_from,
-)
-from langchain_hybrid_memory.scope import Kind, Scope
+from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance, Receipt
+from langchain_hybrid_memory.rebuild import Progress, Rebuilt, rebuild
+from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.correct import edit, pin
 from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact
+from langchain_hybrid_memory.steps.look import entities, entity, facts_at, timeline, why
 from langchain_hybrid_memory.steps.recall import fit_hits, hits_from, search_ops
 from langchain_hybrid_memory.steps.record import Utterance, append, utterances
 
@@ -82,10 +77,10 @@ class UserMemory:
         return await arun(self._record(convert_to_messages(messages), thread_id, at))
 
     def facts(self, *, current_only: bool = True, as_of: datetime | None = None) -> list[Fact]:
-        """What is known, oldest first.
+        """What is known, by when it began.
 
         Args:
-            current_only: Whether to leave out superseded facts.
+            current_only: Whether to leave out what was superseded, and what was over by its own words.
             as_of: Facts that were true at this aware instant, superseded since or not; overrules `current_only`.
         """
         return run(self._facts(current_only=current_only, as_of=as_of))
@@ -94,21 +89,98 @@ class UserMemory:
         """Asynchronous `facts`."""
         return await arun(self._facts(current_only=current_only, as_of=as_of))
 
+    def why(self, fact_id: str) -> Provenance:
+        """Where a fact comes from: quote, messages, thread, time, confirmations, and its place in the history.
+
+        Raises:
+            UnknownFactError: If there is no such fact.
+        """
+        return run(why(self._scope, self._core.store(), fact_id))
+
+    async def awhy(self, fact_id: str) -> Provenance:
+        """Asynchronous `why`."""
+        return await arun(why(self._scope, self._core.store(), fact_id))
+
+    def timeline(self, entity: str | None = None) -> list[Moment]:
+        """What was and is true, by when it began, each with a label and its end.
+
+        Args:
+            entity: Only what is about whoever goes by this name or alias; nothing if nobody does.
+
+        Raises:
+            AmbiguousNameError: If several go by that name and none has it for its own.
+        """
+        return run(self._timeline(entity))
+
+    async def atimeline(self, entity: str | None = None) -> list[Moment]:
+        """Asynchronous `timeline`."""
+        return await arun(self._timeline(entity))
+
+    def pin(self, fact_id: str) -> Fact:
+        """Have a current fact stand in every prompt, within `RecallConfig.pinned_tokens`.
+
+        Extraction does not take a pinned fact away; a newer one may still end it.
+
+        Raises:
+            UnknownFactError: If there is no such fact, or it is no longer true.
+        """
+        return run(self._pin(fact_id, is_pinned=True))
+
+    async def apin(self, fact_id: str) -> Fact:
+        """Asynchronous `pin`."""
+        return await arun(self._pin(fact_id, is_pinned=True))
+
+    def unpin(self, fact_id: str) -> Fact:
+        """Take a fact out of every prompt again; it stays known.
+
+        Raises:
+            UnknownFactError: If there is no such fact.
+        """
+        return run(self._pin(fact_id, is_pinned=False))
+
+    async def aunpin(self, fact_id: str) -> Fact:
+        """Asynchronous `unpin`."""
+        return await arun(self._pin(fact_id, is_pinned=False))
+
+    def edit(self, fact_id: str, text: str) -> Fact:
+        """Correct a fact in the user's own words: one sentence that makes sense alone.
+
+        The correction is a new fact, true from when the wrong one began, and `why` shows both. What an assistant or a
+        tool says never ends it; what the user says later may.
+
+        Raises:
+            UnknownFactError: If there is no such fact, or it is no longer true.
+            ConfigurationError: If `text` is empty.
+        """
+        return run(self._edit(fact_id, text))
+
+    async def aedit(self, fact_id: str, text: str) -> Fact:
+        """Asynchronous `edit`."""
+        return await arun(self._edit(fact_id, text))
+
     def entities(self) -> list[Entity]:
         """The people, places and things that were named, without their facts, latest mentioned first."""
-        return run(self._entities())
+        return run(entities(self._scope, self._core.store()))
 
     async def aentities(self) -> list[Entity]:
         """Asynchronous `entities`."""
-        return await arun(self._entities())
+        return await arun(entities(self._scope, self._core.store()))
 
-    def entity(self, name: str) -> Entity | None:
-        """The profile of an entity: the current facts about it; `None` if nothing of that name or alias is known."""
-        return run(self._entity(name))
+    def entity(self, name: str, *, history: bool = False) -> Entity | None:
+        """The profile of an entity: the current facts about it; `None` if nothing of that name or alias is known.
 
-    async def aentity(self, name: str) -> Entity | None:
+        Args:
+            name: A name or an alias, in any case.
+            history: Whether to add, as `Entity.history`, the facts that no longer hold, oldest first.
+
+        Raises:
+            AmbiguousNameError: If several go by that name and none has it for its own.
+        """
+        return run(self._entity(name, history=history))
+
+    async def aentity(self, name: str, *, history: bool = False) -> Entity | None:
         """Asynchronous `entity`."""
-        return await arun(self._entity(name))
+        return await arun(self._entity(name, history=history))
 
     def summary(self, thread_id: str) -> str:
         """The running digest of a thread; empty while there is none."""
@@ -117,6 +189,26 @@ class UserMemory:
     async def asummary(self, thread_id: str) -> str:
         """Asynchronous `summary`."""
         return await arun(self._summary(thread_id))
+
+    def rebuild(self, on_progress: Progress | None = None) -> Rebuilt:
+        """Derive facts, entities and summaries again from the messages on record, with the present model and settings.
+
+        What was recorded without learning is learned too. What was forgotten stays forgotten, pins and corrections
+        stay. It is built aside and swapped in at the end: until then, and if it is interrupted, what was known stays.
+        Called again it goes on where it was. Meanwhile turns are recorded and wait to be learned from.
+
+        Args:
+            on_progress: Called before each model call with how many turns are done and how many there are.
+
+        Raises:
+            ConfigurationError: If the memory has no model.
+            ExtractionError: If the model failed for some turns, twice; what was known stays.
+        """
+        return run(self._rebuild(on_progress))
+
+    async def arebuild(self, on_progress: Progress | None = None) -> Rebuilt:
+        """Asynchronous `rebuild`."""
+        return await arun(self._rebuild(on_progress))
 
     def forget(self, fact_id: str) -> Receipt:
         """Forget one fact and the words it rests on; what it had superseded is current again.
@@ -170,45 +262,39 @@ class UserMemory:
         return count
 
     def _facts(self, *, current_only: bool, as_of: datetime | None) -> Flow[list[Fact]]:
-        items = yield from self._all("facts")
-        facts = [fact_from(item.key, item.value) for item in items]
-        if as_of is not None:
-            facts = [f for f in facts if f.valid_at <= as_of and (f.invalid_at is None or as_of < f.invalid_at)]
-        elif current_only:
-            facts = [fact for fact in facts if not fact.is_superseded]
-        return sorted(facts, key=lambda fact: (fact.valid_at, fact.recorded_at, fact.id))
+        return facts_at(self._scope, self._core.store(), now=self._core.now(), current_only=current_only, as_of=as_of)
 
-    def _entities(self) -> Flow[list[Entity]]:
-        items = yield from self._all("entities")
-        return sorted((entity_from(item.value) for item in items), key=lambda entity: entity.last_seen_at, reverse=True)
+    def _timeline(self, name: str | None) -> Flow[list[Moment]]:
+        return timeline(self._scope, self._core.store(), name, now=self._core.now())
 
-    def _entity(self, name: str) -> Flow[Entity | None]:
-        wanted = entity_key(name)
-        for item in (yield from self._all("entities")):
-            known = entity_from(item.value)
-            if wanted in {entity_key(other) for other in (known.name, *known.aliases)}:
-                facts = yield from self._facts(current_only=True, as_of=None)
-                return entity_from(item.value, tuple(f for f in facts if _is_about(f, known)))
-        return None
+    def _entity(self, name: str, *, history: bool) -> Flow[Entity | None]:
+        return entity(self._scope, self._core.store(), name, now=self._core.now(), history=history)
+
+    def _pin(self, fact_id: str, *, is_pinned: bool) -> Flow[Fact]:
+        store = self._core.store()
+        pinning = pin(self._scope, store, fact_id, is_pinned=is_pinned)
+        return self._background.alone(self._scope.user_id, pinning, store)
+
+    def _edit(self, fact_id: str, text: str) -> Flow[Fact]:
+        store = self._core.store()
+        editing = edit(self._scope, store, fact_id, text, now=self._core.now())
+        return self._background.alone(self._scope.user_id, editing, store)
 
     def _summary(self, thread_id: str) -> Flow[str]:
         (item,) = yield from batch(self._core.store(), [GetOp(self._scope.namespace("summaries"), thread_id)])
         return str(item.value["text"]) if isinstance(item, Item) else ""
 
+    def _rebuild(self, on_progress: Progress | None) -> Flow[Rebuilt]:
+        store = self._core.store()
+        rebuilding = rebuild(self._scope, self._core, store, on_progress=on_progress)
+        return (yield from self._background.alone(self._scope.user_id, rebuilding, store))
+
     def _forget(self, fact_id: str) -> Flow[Receipt]:
         store = self._core.store()
-        forgetting = forget_fact(self._scope, store, fact_id)
+        forgetting = forget_fact(self._scope, store, fact_id, now=self._core.now())
         return (yield from self._background.alone(self._scope.user_id, forgetting, store))
 
     def _forget_everything(self) -> Flow[Receipt]:
         store = self._core.store()
         forgetting = forget_everything(self._scope, store, self._checkpointer)
         return (yield from self._background.alone(self._scope.user_id, forgetting, store))
-
-    def _all(self, kind: Kind) -> Flow[list[SearchItem]]:
-        return (yield from listing(self._core.store(), self._scope.namespace(kind)))
-
-
-def _is_about(fact: Fact, entity: Entity) -> bool:
-    names = {entity_key(name) for name in (entity.name, *entity.aliases)}
-    return fact.subject in names or bool(names & {entity_key(name) for name in fact.entities})

@@ -17,6 +17,7 @@ from langchain_hybrid_memory.cli.formats import read_history
 from langchain_hybrid_memory.cli.importing import import_history, learn
 from langchain_hybrid_memory.cli.loop_thread import INTERRUPTED
 from langchain_hybrid_memory.cli.opening import DEFAULT_EMBEDDING, choose_embedding, current_user, load, open_memory
+from langchain_hybrid_memory.cli.rebuilding import describe_rebuilt, rebuild
 from langchain_hybrid_memory.cli.screen import Screen
 from langchain_hybrid_memory.cli.search import hits_table, search
 from langchain_hybrid_memory.errors import HybridMemoryError
@@ -129,3 +130,24 @@ def search_command(
         screen.show(hits_table(hits))
     else:
         screen.say(f"nothing found for {user} in {path}")
+
+
+@app.command("rebuild")
+@_one_line_errors()
+def rebuild_command(
+    user: User, path: Folder = DEFAULT_PATH, model: Model = None, embedding: Embedding = DEFAULT_EMBEDDING
+) -> None:
+    """Learn everything again from the messages on record; what was forgotten stays forgotten."""
+    screen = Screen()
+    embeds = choose_embedding(embedding)
+    with (
+        open_memory(path, embeds, is_new=False) as store,
+        closing(choose_chat_model(model)) as choice,
+        HybridMemory(choice.model, store=store, extract=choice.extract, extraction="manual") as memory,
+    ):
+        load(embeds)
+        try:
+            screen.say(describe_rebuilt(rebuild(memory.for_user(user), screen)))
+        except KeyboardInterrupt:
+            screen.tell("stopped; what was known is as it was: rebuild again to go on")
+            raise typer.Exit(INTERRUPTED) from None

@@ -91,7 +91,7 @@ def import_history(
     recorder = Recorder(memory.for_user(user_id), thread_prefix=thread_prefix, now=lambda: datetime.now(UTC))
     index = _Index(memory, user_id)
     try:
-        with _progress(screen) as progress:
+        with progress_bar(screen) as progress:
             recording = progress.add_task(f"recording {history.format}", total=history.total)
             indexing = progress.add_task("indexing", total=None)
             for batch in _batches(history.turns):
@@ -113,7 +113,7 @@ def import_history(
 def learn(memory: HybridMemory, reports: Sequence[Report], screen: Screen) -> None:
     """Extract facts from what waits, with a progress bar; Ctrl-C leaves the rest queued."""
     total = memory.status().pending
-    with _progress(screen) as progress:
+    with progress_bar(screen) as progress:
         task = progress.add_task("learning from turns", total=total)
         try:
             status = finish(memory, lambda pending: progress.update(task, completed=max(total - pending, 0)))
@@ -173,7 +173,8 @@ class _Rate(ProgressColumn):
 
 
 @contextlib.contextmanager
-def _progress(screen: Screen) -> Iterator[Progress]:
+def progress_bar(screen: Screen) -> Iterator[Progress]:
+    """Show bars with counts, rate and time left, where errors go."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=screen.err, get_time=time.monotonic) as progress:
         yield progress

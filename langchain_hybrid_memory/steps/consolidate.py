@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
-from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, Result, SearchItem, SearchOp
+from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, SearchOp
 
 from langchain_hybrid_memory._flow import Flow, batch
-from langchain_hybrid_memory.memories import StoredEntity, StoredFact, StoredMessage, entity_key
+from langchain_hybrid_memory.config import ExtractConfig
+from langchain_hybrid_memory.memories import EDIT, StoredFact, StoredMessage, entity_key, is_held
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, ExtractedEntity, Extraction
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.entities import (
+    Entities,
+    aliases_of,
+    by_alias,
+    distinguished,
+    identify,
+    load_entities,
+    merged,
+    naming,
+    spellings,
+)
 from langchain_hybrid_memory.steps.extract import Neighbor
-from langchain_hybrid_memory.steps.ground import SPELLINGS_OF_USER, USER, Candidate, fold, ground
+from langchain_hybrid_memory.steps.ground import USER, Candidate, claim_of, ground
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
+from langchain_hybrid_memory.steps.marks import Marks, is_forgotten, load_marks, mark_key
 from langchain_hybrid_memory.steps.settle import Facts, Settlement, revive, settle
 
-SAME_LIMIT = 100
+SAME_LIMIT = 1_000
 """Facts of one episode, or of one subject and attribute, that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cast:
+    """Who and what a batch is about."""
+
+    entities: Entities
+    """Everybody known, the batch's own brought up to date."""
+    seen: tuple[str, ...]
+    """Keys of those the batch names."""
+    aliases: Mapping[str, str]
+    """Subjects by the other names they go by in this batch, both folded."""
 
 
 def consolidate(
@@ -28,36 +54,66 @@ def consolidate(
     extraction: Extraction,
     *,
     neighbors: Sequence[Neighbor],
-    max_facts: int,
+    config: ExtractConfig,
     now: datetime,
 ) -> Flow[Settlement]:
-    """Check, settle and write a batch in one `store.batch`; doing it again, in whatever words, leaves no twin."""
-    entities = {entity_key(entity.name): entity for entity in extraction.entities if _naming(entity.name, messages)}
-    previous, names_of_user = yield from _before(scope, store, messages)
-    if not any(message["speaker"] for message in messages):  # else "the user" is whoever speaks
-        names_of_user += _own_names(extraction)
-    aliases = _aliases(entities.values(), names_of_user)
-    entities = {key: entity for key, entity in entities.items() if aliases.get(key) != USER}
-    candidates, rejected = ground(extraction.facts, messages, aliases=aliases, max_facts=max_facts)
-    related, stored = yield from _related(scope, store, candidates, previous=previous, entities=list(entities))
-    known = {neighbor["key"]: neighbor["fact"] for neighbor in neighbors} | related
+    """Check, settle and write a batch in one `store.batch`; doing it again, in whatever words, leaves no twin.
+
+    What the user pinned, corrected or had forgotten is not touched by what a model says.
+    """
+    given, names_of_user = yield from _before(scope, store, messages)
+    previous = {key: fact for key, fact in given.items() if not is_held(fact)}
+    entities = yield from load_entities(scope, store)
+    marks = yield from load_marks(scope, store)
+    about = _cast(extraction, entities, messages, names_of_user)
+    grounded, rejected = ground(extraction.facts, messages, aliases=about.aliases, config=config)
+    candidates = [candidate for candidate in grounded if not _is_forgotten(candidate, marks)]
+    rejected["forgotten"] += len(grounded) - len(candidates)
+    related = yield from _related(scope, store, candidates, previous=previous)
+    known = {neighbor["key"]: neighbor["fact"] for neighbor in neighbors} | given | related
     current = revive(known, previous)
     settlement = settle(
         candidates,
         current,
         numbered=[neighbor["key"] for neighbor in neighbors],
-        names=[entity.name for entity in entities.values()],
+        names=spellings(about.entities),
         now=now,
+        gone=previous,
+        admit=config.admit,
     )
-    settlement.rejected.update(rejected)
+    settlement.rejected.update(+rejected)
     written = {
         key: fact for key, fact in (current | settlement.facts).items() if key in previous or known.get(key) != fact
     }
-    namespace = scope.namespace("facts")
-    ops: list[Op] = [PutOp(namespace, key, None) for key in previous if key not in written]
-    ops += [PutOp(namespace, key, dict(fact), index=INDEX_FIELDS) for key, fact in written.items()]
-    yield from write(store, ops + _entity_ops(scope, entities, stored, messages))
+    ops: list[Op] = [PutOp(scope.namespace("facts"), key, None) for key in previous if key not in written]
+    ops += [fact_op(scope, key, fact) for key, fact in written.items()]
+    changed = {key: about.entities[key] for key in about.seen if about.entities[key] != entities.get(key)}
+    ops += [PutOp(scope.namespace("entities"), key, dict(value), index=False) for key, value in changed.items()]
+    yield from write(store, ops)
     return settlement
+
+
+def fact_op(scope: Scope, key: str, fact: StoredFact) -> PutOp:
+    """The write of a fact; one that only confirms another is kept, but not found by meaning."""
+    return PutOp(scope.namespace("facts"), key, dict(fact), index=INDEX_FIELDS if fact["confirms"] is None else False)
+
+
+def search_facts(scope: Scope, store: BaseStore, filters: Iterable[Mapping[str, Any]]) -> Flow[Facts]:
+    """The user's facts that match one of several filters, up to `SAME_LIMIT` each."""
+    found = yield from _search(scope, store, filters)
+    return {key: fact for facts in found for key, fact in facts.items()}
+
+
+def _is_forgotten(candidate: Candidate, marks: Marks) -> bool:
+    fact, message = candidate.fact, candidate.message
+    return is_forgotten(
+        claim_of(candidate.subject, fact.attribute, fact.value),
+        candidate.subject,
+        fact.attribute,
+        said_at=message["at"],
+        key=mark_key(message["thread"], message["id"]),
+        marks=marks,
+    )
 
 
 def _before(scope: Scope, store: BaseStore, messages: Sequence[StoredMessage]) -> Flow[tuple[Facts, list[str]]]:
@@ -65,30 +121,42 @@ def _before(scope: Scope, store: BaseStore, messages: Sequence[StoredMessage]) -
     episodes = dict.fromkeys(message["episode"] for message in messages)
     filters = [{"subject": USER, "attribute": "name"}, *({"episode": episode} for episode in episodes)]
     named, *given = yield from _search(scope, store, filters)
-    return _merged(given), [fact["value"] for fact in named.values()]
+    facts = {key: fact for found in given for key, fact in found.items()}
+    return facts, [fact["value"] for fact in named.values()]
 
 
-def _related(
-    scope: Scope, store: BaseStore, candidates: Iterable[Candidate], *, previous: Facts, entities: Sequence[str]
-) -> Flow[tuple[Facts, list[Result]]]:
-    """The facts that share a single-valued property with a candidate or were ended by `previous`; and the entities."""
-    properties = {
-        (candidate.subject, candidate.fact.attribute)
-        for candidate in candidates
-        if candidate.fact.attribute in SINGLE_VALUED
+def _related(scope: Scope, store: BaseStore, candidates: Iterable[Candidate], *, previous: Facts) -> Flow[Facts]:
+    """The facts that may bear on candidates, and those that `previous` had ended, confirmed or was confirmed by."""
+    claims: dict[str, dict[str, str]] = {}
+    for candidate in candidates:
+        subject, attribute = candidate.subject, candidate.fact.attribute
+        claim = claim_of(subject, attribute, candidate.fact.value)
+        if attribute in SINGLE_VALUED:
+            claims[f"{subject} {attribute}"] = {"subject": subject, "attribute": attribute}
+        elif claim:
+            claims[claim] = {"claim": claim}
+    confirmed = sorted({fact["confirms"] for fact in previous.values() if fact["confirms"]} - set(previous))
+    links: list[dict[str, str]] = [{name: key} for key in previous for name in ("superseded_by", "confirms")]
+    links += [{"confirms": key} for key in confirmed]
+    related = yield from search_facts(scope, store, [*claims.values(), *links])
+    ended = {fact["superseded_by"] or "" for fact in related.values()}
+    corrections = sorted(key for key in ended if key.startswith(EDIT))
+    return related | (yield from get_facts(scope, store, [*confirmed, *corrections]))
+
+
+def get_facts(scope: Scope, store: BaseStore, keys: Iterable[str]) -> Flow[Facts]:
+    """The user's facts under some keys; those that are not there are left out."""
+    found = yield from batch(store, [GetOp(scope.namespace("facts"), key) for key in keys])
+    return {
+        item.key: cast("StoredFact", item.value)
+        for item in found
+        if isinstance(item, Item) and scope.owns(item.namespace)
     }
-    filters = [
-        *({"subject": subject, "attribute": attribute} for subject, attribute in sorted(properties)),
-        *({"superseded_by": key} for key in previous),
-    ]
-    found = yield from _search(scope, store, filters)
-    stored = yield from batch(store, [GetOp(scope.namespace("entities"), key) for key in entities])
-    return _merged(found), stored
 
 
-def _search(scope: Scope, store: BaseStore, filters: Iterable[dict[str, str]]) -> Flow[list[Facts]]:
+def _search(scope: Scope, store: BaseStore, filters: Iterable[Mapping[str, Any]]) -> Flow[list[Facts]]:
     namespace = scope.namespace("facts")
-    found = yield from batch(store, [SearchOp(namespace, filter=wanted, limit=SAME_LIMIT) for wanted in filters])
+    found = yield from batch(store, [SearchOp(namespace, filter=dict(f), limit=SAME_LIMIT) for f in filters])
     return [
         {
             item.key: cast("StoredFact", item.value)
@@ -99,44 +167,26 @@ def _search(scope: Scope, store: BaseStore, filters: Iterable[dict[str, str]]) -
     ]
 
 
-def _merged(found: Iterable[Facts]) -> Facts:
-    return {key: fact for facts in found for key, fact in facts.items()}
+def _cast(
+    extraction: Extraction, entities: Entities, messages: Sequence[StoredMessage], names_of_user: list[str]
+) -> _Cast:
+    """Tell who is who: the entities a batch really names, and the subjects its facts may call them by."""
+    if not any(message["speaker"] for message in messages):  # else "the user" is whoever speaks
+        names_of_user = names_of_user + _own_names(extraction)
+    users = {entity_key(name) for name in names_of_user}
+    known = dict(entities)
+    local: dict[str, list[str]] = {}
+    for each in extraction.entities:
+        name = distinguished(each.name, messages, known)
+        entity: ExtractedEntity = each.model_copy(update={"name": name})
+        if not naming(name, messages) or entity_key(name) in users:
+            continue
+        key = identify(entity, known)
+        known[key] = merged(known.get(key), entity, key, messages)
+        local.setdefault(key, []).extend([name, *each.aliases])
+    aliases = by_alias(aliases_of(known)) | by_alias(local)
+    return _Cast(known, tuple(local), aliases | dict.fromkeys(users, USER))
 
 
 def _own_names(extraction: Extraction) -> list[str]:
     return [fact.value for fact in extraction.facts if fact.attribute == "name" and entity_key(fact.subject) == USER]
-
-
-def _aliases(entities: Iterable[ExtractedEntity], names_of_user: Iterable[str]) -> dict[str, str]:
-    """Subjects by the other names they go by; a name the user gave for themselves is the user."""
-    aliases = {entity_key(alias): entity_key(entity.name) for entity in entities for alias in entity.aliases}
-    return aliases | {entity_key(name): USER for name in names_of_user}
-
-
-def _naming(name: str, messages: Iterable[StoredMessage]) -> list[StoredMessage]:
-    """The messages in which an entity's name really occurs; the user is not an entity."""
-    folded = f" {fold(name)} "
-    if not folded.strip() or entity_key(name) in SPELLINGS_OF_USER:
-        return []
-    return [m for m in messages if folded in f" {fold(m['text'])} {fold(m['speaker'] or '')} "]
-
-
-def _entity_ops(
-    scope: Scope, entities: Mapping[str, ExtractedEntity], stored: Sequence[Result], messages: Sequence[StoredMessage]
-) -> list[Op]:
-    """The writes that bring entities up to date; a later mention adds aliases and moves `last_seen_at`."""
-    ops: list[Op] = []
-    for (key, entity), item in zip(entities.items(), stored, strict=True):
-        times = [message["at"] for message in _naming(entity.name, messages)]
-        is_known = isinstance(item, Item) and scope.owns(item.namespace)
-        old = cast("StoredEntity", cast("Item", item).value) if is_known else None
-        aliases = {entity_key(alias): alias for alias in [*(old["aliases"] if old else ()), *entity.aliases]}
-        value = StoredEntity(
-            name=old["name"] if old else entity.name,
-            type=old["type"] if old and old["type"] != "other" else entity.type,
-            aliases=[alias for folded, alias in aliases.items() if folded != key],
-            first_seen_at=min([old["first_seen_at"], *times] if old else times),
-            last_seen_at=max([old["last_seen_at"], *times] if old else times),
-        )
-        ops.append(PutOp(scope.namespace("entities"), key, dict(value), index=False))
-    return ops

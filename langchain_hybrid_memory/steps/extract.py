@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -10,7 +10,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable
-from langgraph.store.base import BaseStore, SearchItem, SearchOp
+from langgraph.store.base import BaseStore, Result, SearchItem, SearchOp
 from openai import LengthFinishReasonError
 from typing_extensions import TypedDict, override
 
@@ -18,14 +18,17 @@ from langchain_hybrid_memory._flow import Flow, attempt, batch, call
 from langchain_hybrid_memory.budget import TokenCounter, cut_text
 from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.errors import ExtractionError
-from langchain_hybrid_memory.memories import StoredFact, StoredMessage
+from langchain_hybrid_memory.memories import StoredFact, StoredMessage, is_held
 from langchain_hybrid_memory.prompts.extraction import Extraction, answer_schema, extraction_prompt, repair_prompt
 from langchain_hybrid_memory.questions import is_only_asking
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.entities import load_entities, mentioned
 from langchain_hybrid_memory.steps.load import Episode
 
 PROBLEM_CHARACTERS = 600
 """Of a validation error, this much is sent back for repair."""
+ALL = 1_000
+"""At most this many facts of an episode are looked at."""
 LINE_TOKENS = 16
 """What number, date and speaker add to a message in the prompt."""
 
@@ -82,14 +85,56 @@ def choose_episodes(
 def find_neighbors(
     scope: Scope, store: BaseStore, messages: Sequence[StoredMessage], *, limit: int
 ) -> Flow[list[Neighbor]]:
-    """The known, current facts most like the messages, best first, at most `limit`."""
+    """The known facts to show beside messages: current ones about those they name, then the most alike, best first.
+
+    Both as if nothing had been drawn from these messages before: a second extraction sees what the first one saw.
+
+    Args:
+        scope: Whose facts.
+        store: Where they are.
+        messages: The batch.
+        limit: At most this many facts, up to half of them for those whom the messages name.
+    """
+    namespace = scope.namespace("facts")
+    entities = yield from load_entities(scope, store)
+    named = mentioned(entities, messages)[:limit]
+    episodes = dict.fromkeys(message["episode"] for message in messages)
+    current = {"superseded_by": None, "confirms": None}
     queries = dict.fromkeys(message["text"] for message in messages if message["role"] == "user")
-    found = yield from batch(store, [SearchOp(scope.namespace("facts"), query=q, limit=limit) for q in queries])
-    items = [item for items in found for item in cast("list[SearchItem]", items) if scope.owns(item.namespace)]
-    best = sorted(items, key=lambda item: item.score or 0.0, reverse=True)
-    unique = {item.key: Neighbor(key=item.key, fact=cast("StoredFact", item.value)) for item in reversed(best)}
-    ranked = [unique[key] for key in dict.fromkeys(item.key for item in best)]
-    return [neighbor for neighbor in ranked if neighbor["fact"]["superseded_by"] is None][:limit]
+    found = yield from batch(
+        store,
+        [
+            *(SearchOp(namespace, filter={"episode": episode}, limit=ALL) for episode in episodes),
+            *(SearchOp(namespace, filter={**current, "subject": subject}, limit=limit) for subject in named),
+            *(SearchOp(namespace, filter=current, query=query, limit=limit) for query in queries),
+        ],
+    )
+    own, about, alike = (
+        [item for items in part for item in cast("list[SearchItem]", items) if scope.owns(item.namespace)]
+        for part in _split(found, len(episodes), len(named))
+    )
+    gone = {item.key for item in own if not is_held(cast("StoredFact", item.value))}
+    ended = yield from batch(store, [SearchOp(namespace, filter={"superseded_by": key}, limit=limit) for key in gone])
+    revived = [item for items in ended for item in cast("list[SearchItem]", items) if scope.owns(item.namespace)]
+    alike.sort(key=lambda item: item.score or 0.0, reverse=True)
+    newest = sorted(about, key=lambda item: str(item.value["confirmed_at"]), reverse=True)
+    ranked = {item.key: item for item in [*revived, *newest][: max(1, limit // 2)] + alike if item.key not in gone}
+    return [Neighbor(key=key, fact=cast("StoredFact", item.value)) for key, item in ranked.items()][:limit]
+
+
+def _split(found: list[Result], *lengths: int) -> Iterator[list[Result]]:
+    """Split a list into parts of these lengths and the rest."""
+    for length in lengths:
+        part, found = found[:length], found[length:]
+        yield part
+    yield found
+
+
+def prompt_size(
+    messages: Sequence[StoredMessage], neighbors: Sequence[Neighbor], *, config: ExtractConfig, count: TokenCounter
+) -> int:
+    """How many tokens the prompt of a batch has, its repair aside."""
+    return sum(count(message.text) for message in _prompt(messages, neighbors, config))
 
 
 def extract(
@@ -105,9 +150,9 @@ def extract(
         ExtractionError: If the second answer does not fit either. An empty list of facts is an answer; an empty
             reply is not.
     """
-    prompt = extraction_prompt(messages, [neighbor["fact"] for neighbor in neighbors], instructions=config.instructions)
+    prompt = _prompt(messages, neighbors, config)
     options: dict[str, Any] = {"method": config.method} if config.method else {}
-    structured = model.with_structured_output(answer_schema(config.max_facts), **options)
+    structured = model.with_structured_output(answer_schema(config.max_facts, config.categories), **options)
     asked: list[AnyMessage] = prompt
     usage = Usage()
     for _ in range(2):
@@ -121,6 +166,13 @@ def extract(
         "Try ExtractConfig(method=...), smaller batches (batch_tokens) or a stronger model"
     )
     raise ExtractionError(msg)
+
+
+def _prompt(
+    messages: Sequence[StoredMessage], neighbors: Sequence[Neighbor], config: ExtractConfig
+) -> list[AnyMessage]:
+    facts = [neighbor["fact"] for neighbor in neighbors]
+    return extraction_prompt(messages, facts, instructions=config.instructions, categories=config.categories)
 
 
 class _Answer(NamedTuple):

@@ -3,53 +3,65 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, SearchOp
+from langgraph.store.base import BaseStore, Op, PutOp
 
-from langchain_hybrid_memory._flow import PAGE, Call, Flow, batch, listing
-from langchain_hybrid_memory.memories import Receipt, StoredFact, StoredMessage
+from langchain_hybrid_memory._flow import Call, Flow, batch, listing
+from langchain_hybrid_memory.memories import EDIT, Receipt, StoredFact, StoredMessage, entity_key, to_iso
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.consolidate import fact_op, get_facts, search_facts
 from langchain_hybrid_memory.steps.ground import is_quoted, without_quote
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
+from langchain_hybrid_memory.steps.marks import BLANK, load_marks, marked
 from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
 from langchain_hybrid_memory.steps.settle import Facts, revive
-
-BLANK = "[forgotten]"
-"""Stands where a forgotten quote stood."""
+from langchain_hybrid_memory.steps.stage import discarding
 
 
-def forget_fact(scope: Scope, store: BaseStore, fact_id: str) -> Flow[Receipt]:
-    """Forget one fact: the fact itself, the words it was drawn from, and the summary that may repeat them.
+def forget_fact(scope: Scope, store: BaseStore, fact_id: str, *, now: datetime) -> Flow[Receipt]:
+    """Forget one fact: the fact itself, all the words it was drawn from, and the summaries that may repeat them.
 
-    What the fact had ended is current again. With the quoted words gone from the message, from the context of the
-    message after it and from the quotes of other facts, the fact cannot be drawn a second time.
+    What the fact had ended is current again. With the quoted words gone from its messages and from those that confirmed
+    it, from the context of the messages after them and from the quotes of other facts, the fact cannot be drawn
+    again; a mark without words keeps them from coming in again. A correction is forgotten with what it corrected.
     """
     namespace = scope.namespace("facts")
-    (item,) = yield from batch(store, [GetOp(namespace, fact_id)])
-    if not isinstance(item, Item) or not scope.owns(item.namespace):
+    found = yield from get_facts(scope, store, [fact_id])
+    if not found:
         return Receipt(removed={})
-    fact = cast("StoredFact", item.value)
-    filters = ({"superseded_by": fact_id}, {"episode": fact["episode"]})
-    found = yield from batch(store, [SearchOp(namespace, filter=wanted, limit=PAGE) for wanted in filters])
-    related = {hit.key: cast("StoredFact", hit.value) for hits in found for hit in cast("list[SearchItem]", hits)}
-    thread = yield from listing(store, scope.thread_messages(fact["thread"]))
-    facts = _facts_without(related, fact_id, fact)
-    messages = list(_messages_without([cast("StoredMessage", said.value) for said in thread], fact))
+    link = {"superseded_by": fact_id} if fact_id.startswith(EDIT) else {"confirms": fact_id}
+    gone = found | (yield from search_facts(scope, store, [{"confirms": fact_id}, link]))
+    related = yield from _related(scope, store, gone)
+    facts = _facts_without(related, gone)
+    messages = yield from _messages(scope, store, gone)
+    marks = yield from load_marks(scope, store)
+    unnamed = yield from _unnamed(scope, store, gone)
+    staged = yield from discarding(scope, store)
+    threads = dict.fromkeys(fact["thread"] for fact in gone.values())
     yield from write(
         store,
         [
-            PutOp(namespace, fact_id, None),
-            PutOp(scope.namespace("summaries"), fact["thread"], None),
-            *(PutOp(namespace, key, dict(other), index=INDEX_FIELDS) for key, other in facts.items()),
+            *(PutOp(namespace, key, None) for key in gone),
+            *(PutOp(scope.namespace("summaries"), thread, None) for thread in threads),
+            *(PutOp(scope.namespace("entities"), key, None) for key in unnamed),
+            *staged,
+            *(
+                PutOp(scope.namespace("forgotten"), key, dict(mark), index=False)
+                for key, mark in marked(marks, gone.values(), at=to_iso(now)).items()
+            ),
+            *(fact_op(scope, key, other) for key, other in facts.items()),
             *(_message_op(scope, message) for message in messages),
         ],
     )
-    quotes = sum(message["id"] in fact["message_ids"] for message in messages)
-    remaining = f"the checkpoints of thread {fact['thread']!r}, whose messages are yours to edit"
-    return Receipt(removed={"facts": 1, "quotes": quotes}, remaining=(remaining,))
+    quoted = {message_id for fact in gone.values() for message_id in fact["message_ids"]}
+    quotes = sum(message["id"] in quoted for message in messages)
+    remaining = [f"the checkpoints of thread {thread!r}, whose messages are yours to edit" for thread in threads]
+    counts = {"facts": 1, "quotes": quotes, "entities": len(unnamed)}
+    return Receipt(removed={kind: count for kind, count in counts.items() if count}, remaining=tuple(remaining))
 
 
 def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpointSaver[Any] | None) -> Flow[Receipt]:
@@ -63,8 +75,9 @@ def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpoi
         if checkpointer is not None:
             yield from _delete_thread(checkpointer, thread.key)
             removed["checkpointed threads"] += 1
-    for kind in ("messages", "facts", "entities", "summaries"):
+    for kind in ("messages", "facts", "entities", "summaries", "forgotten"):
         removed[kind] += yield from _clear(scope.namespace(kind), store)
+    yield from _clear(scope.stage, store)
     removed["queue entries"] += yield from _clear(scope.pending, store)
     removed["threads"] += yield from _clear(scope.namespace("threads"), store)
     remaining = (
@@ -83,10 +96,32 @@ def _clear(namespace: tuple[str, ...], store: BaseStore) -> Flow[int]:
     return len(items)
 
 
-def _facts_without(related: Facts, fact_id: str, fact: StoredFact) -> Facts:
-    """The related facts that change: those the fact had ended, and those that quote the same words."""
-    revived = revive(related, {fact_id: fact})
-    without = {key: _unquoted(other, fact) for key, other in revived.items()}
+def _related(scope: Scope, store: BaseStore, gone: Facts) -> Flow[Facts]:
+    """The facts that those of `gone` had ended or confirmed, and those that may quote the same words."""
+    links = [{"superseded_by": key} for key in gone]
+    episodes = [{"episode": episode} for episode in dict.fromkeys(fact["episode"] for fact in gone.values())]
+    confirmed = sorted({str(fact["confirms"]) for fact in gone.values() if fact["confirms"]} - set(gone))
+    others = [{"confirms": key} for key in confirmed]
+    related = yield from search_facts(scope, store, [*links, *episodes, *others])
+    return related | (yield from get_facts(scope, store, confirmed))
+
+
+def _unnamed(scope: Scope, store: BaseStore, gone: Facts) -> Flow[list[str]]:
+    """Keys of the entities that only forgotten facts were about."""
+    named = {entity_key(name) for fact in gone.values() for name in fact["entities"]}
+    if not named:
+        return []
+    items = yield from listing(store, scope.namespace("facts"))
+    left = [cast("StoredFact", item.value) for item in items if item.key not in gone]
+    still = {entity_key(name) for fact in left for name in (*fact["entities"], fact["subject"])}
+    return sorted(named - still)
+
+
+def _facts_without(related: Facts, gone: Facts) -> Facts:
+    """The related facts that change: those that `gone` had ended, and those that quote the same words."""
+    without = revive(related, gone)
+    for fact in gone.values():
+        without = {key: _unquoted(other, fact) for key, other in without.items()}
     return {key: other for key, other in without.items() if other != related[key]}
 
 
@@ -97,9 +132,20 @@ def _unquoted(other: StoredFact, fact: StoredFact) -> StoredFact:
     return {**other, "quote": BLANK if is_part else without_quote(other["quote"], fact["quote"], blank=BLANK)}
 
 
-def _messages_without(thread: Iterable[StoredMessage], fact: StoredFact) -> Iterator[StoredMessage]:
-    """The messages of a thread that change: those the fact rests on, and those that have one of them as context."""
-    messages = list(thread)
+def _messages(scope: Scope, store: BaseStore, gone: Facts) -> Flow[list[StoredMessage]]:
+    """The messages that change: those that facts rest on, and those that have one of them as context."""
+    changed: list[StoredMessage] = []
+    for thread in dict.fromkeys(fact["thread"] for fact in gone.values()):
+        items = yield from listing(store, scope.thread_messages(thread))
+        before = [cast("StoredMessage", item.value) for item in items]
+        after = before
+        for fact in gone.values():
+            after = _messages_without(after, fact) if fact["thread"] == thread else after
+        changed += [message for message, old in zip(after, before, strict=True) if message != old]
+    return changed
+
+
+def _messages_without(messages: Sequence[StoredMessage], fact: StoredFact) -> list[StoredMessage]:
     texts = {
         message["id"]: without_quote(message["text"], fact["quote"], blank=BLANK)
         for message in messages
@@ -110,15 +156,14 @@ def _messages_without(thread: Iterable[StoredMessage], fact: StoredFact) -> Iter
         for message in messages
         if message["id"] in texts
     }
-    for message in messages:
-        text, context = message["text"], message["context"]
-        changed: StoredMessage = {
+    return [
+        {
             **message,
-            "text": texts.get(message["id"], text),
-            "context": contexts.get(context, context),
+            "text": texts.get(message["id"], message["text"]),
+            "context": contexts.get(message["context"], message["context"]),
         }
-        if changed != message:
-            yield changed
+        for message in messages
+    ]
 
 
 def _message_op(scope: Scope, message: StoredMessage) -> Op:

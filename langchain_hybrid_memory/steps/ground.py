@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from langchain_hybrid_memory.memories import StoredMessage, entity_key
-from langchain_hybrid_memory.prompts.extraction import ExtractedFact
+from langchain_hybrid_memory.assertions import is_someone_elses, objection, without_denials
+from langchain_hybrid_memory.config import ExtractConfig
+from langchain_hybrid_memory.memories import StoredMessage, entity_key, fingerprint
+from langchain_hybrid_memory.prompts.extraction import OTHER, ExtractedFact
 from langchain_hybrid_memory.questions import is_asked
 
 USER = "user"
@@ -24,18 +26,13 @@ class Candidate(NamedTuple):
     message: StoredMessage
     subject: str
 
-    @property
-    def claim(self) -> tuple[str, str, str]:
-        """What is claimed, in a form that equal claims share."""
-        return (self.subject, self.fact.attribute, fold(self.fact.value))
-
 
 def ground(
     facts: Iterable[ExtractedFact],
     messages: Sequence[StoredMessage],
     *,
     aliases: Mapping[str, str],
-    max_facts: int,
+    config: ExtractConfig,
 ) -> tuple[list[Candidate], Counter[str]]:
     """Keep the facts whose quote occurs in a message of the batch, white space and case apart.
 
@@ -45,7 +42,7 @@ def ground(
         facts: The model's facts.
         messages: The batch, in the order the model saw it numbered.
         aliases: Subjects by the other names they go by, both folded.
-        max_facts: Facts beyond this many are rejected.
+        config: Facts beyond its `max_facts`, and those in none of its `categories` if it has some, are rejected.
 
     Returns:
         The candidates in the order of their messages, and how many facts were rejected for each reason.
@@ -54,16 +51,24 @@ def ground(
     candidates: list[Candidate] = []
     for number, fact in enumerate(facts):
         source = _source(fact, messages)
-        if number >= max_facts:
+        if number >= config.max_facts:
             rejected["too many"] += 1
         elif source is None:
             rejected["quote not found"] += 1
+        elif config.categories and fact.category not in (*config.categories, OTHER):
+            rejected["unknown category"] += 1
         elif (reason := _objection(fact, source, aliases)) is not None:
             rejected[reason] += 1
         else:
             candidates.append(Candidate(fact, source, _subject(fact.subject, source, aliases)))
     order = {message["id"]: index for index, message in enumerate(messages)}
     return sorted(candidates, key=lambda candidate: order[candidate.message["id"]]), rejected
+
+
+def claim_of(subject: str, attribute: str, value: str) -> str:
+    """What is claimed, or denied, as a fingerprint that equal claims share; a value without words claims nothing."""
+    named = without_denials(value) or fold(value)
+    return fingerprint(subject, attribute, named) if named else ""
 
 
 def fold(text: str) -> str:
@@ -112,6 +117,9 @@ def _objection(fact: ExtractedFact, source: StoredMessage, aliases: Mapping[str,
         return "empty"
     if is_asked(fact.quote, source["text"]):
         return "a question"
-    if source["role"] != "user" and _subject(fact.subject, source, aliases) == USER:
+    is_about_user = _subject(fact.subject, source, aliases) == USER
+    if source["role"] != "user" and (is_about_user or fact.attribute == "instruction"):
         return "about the user by another"
-    return None
+    if is_about_user and is_someone_elses(fact.quote, source["text"]):
+        return "somebody else's words"
+    return objection(fact.quote, source["text"], fact.fact)

@@ -12,13 +12,16 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, Result, SearchItem,
 from langchain_hybrid_memory._flow import Flow, attempt, batch
 from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens, fit, is_from_person, last_human
 from langchain_hybrid_memory.config import BufferConfig, RecallConfig
-from langchain_hybrid_memory.memories import Fact, Hit, StoredSummary, fingerprint
+from langchain_hybrid_memory.memories import Fact, Hit, StoredSummary, fact_from, fingerprint
 from langchain_hybrid_memory.ranking import rank
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Recalled, ThreadSummary
-from langchain_hybrid_memory.steps.compose import render, render_line, visible
+from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary
+from langchain_hybrid_memory.steps.compose import as_data, render, render_line, render_pinned, visible
 from langchain_hybrid_memory.steps.record import cursor_index, log, rememberable
+
+PIN_LIMIT = 50
+"""At most this many pinned facts are looked at."""
 
 
 def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
@@ -39,23 +42,27 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
     back a second time. Where the search fails, the message is still put on record before the error is raised.
 
     Returns:
-        The recalled block and the thread's summary, each `None` where there is nothing; and the log's cursor where the
-        human message directly follows it.
+        The recalled block, the pinned facts and the thread's summary, each `None` where there is nothing; and the log's
+        cursor where the human message directly follows it.
     """
     messages = state["messages"]
     if not messages:
-        return {"recalled": None, "summary": None}
+        return {"recalled": None, "summary": None, "pinned": None}
     asked = last_human(messages)
     text = messages[asked].text if is_from_person(messages[asked]) else ""
     lookup = GetOp(scope.namespace("summaries"), scope.thread_id)
     searches = search_ops(scope, text, config)
     notes = _notes(state, asked, scope, now=now, redact=redact, learns=learns)
-    results = yield from _all_or_notes(store, [lookup, *searches], notes)
+    pins = SearchOp(scope.namespace("facts"), filter={"is_pinned": True, "superseded_by": None}, limit=PIN_LIMIT)
+    results = yield from _all_or_notes(store, [lookup, *searches, pins], notes)
+    pinned = _pinned(results[1 + len(searches)], scope, config, count)
     summary = _summary_of_branch(results[0], scope, messages)
     seen = {str(message.id) for message in visible(messages, summary, buffer=buffer, count=count)}
     hits = hits_from(results[1 : 1 + len(searches)], scope, text, config)
-    shown = fit_hits([hit for hit in hits if not _is_visible(hit, scope, seen)], config, count)
-    update = MemoryUpdate(summary=summary, recalled=_recalled(messages[asked], shown, config, count))
+    known = set(pinned["keys"]) if pinned else set()
+    unseen = [hit for hit in hits if hit.item.id not in known and not _is_visible(hit, scope, seen)]
+    recalled = _recalled(messages[asked], fit_hits(unseen, config, count), config, count)
+    update = MemoryUpdate(summary=summary, recalled=recalled, pinned=pinned)
     if notes and cursor_index(state) == _unanswered(state, asked) - 1:
         update["recorded_through"] = str(messages[asked].id)
     return update
@@ -67,7 +74,7 @@ def search_ops(scope: Scope, query: str, config: RecallConfig) -> list[Op]:
         return []
     facts, messages = scope.namespace("facts"), scope.namespace("messages")
     return [
-        SearchOp(facts, query=query, limit=config.candidates),
+        SearchOp(facts, query=query, filter={"confirms": None}, limit=config.candidates),
         SearchOp(messages, query=query, limit=config.candidates),
         SearchOp(messages, limit=config.fresh_limit),
     ]
@@ -103,6 +110,15 @@ def _recalled(asked: AnyMessage, hits: Sequence[Hit], config: RecallConfig, coun
         keys=[hit.item.id for hit in hits],
         text=render(hits, item_tokens=config.item_tokens, count=count),
     )
+
+
+def _pinned(found: Result, scope: Scope, config: RecallConfig, count: TokenCounter) -> Pinned | None:
+    """The pinned facts within their budget, in the order they began: the same text until a pin changes."""
+    items = [item for item in cast("list[SearchItem]", found) if scope.owns(item.namespace)]
+    facts = sorted((fact_from(item.key, item.value) for item in items), key=lambda fact: (fact.valid_at, fact.id))
+    text = render_pinned(facts, tokens=config.pinned_tokens, count=count)
+    keys = [fact.id for fact in facts if as_data(fact.text) in text]
+    return Pinned(keys=keys, text=text) if text else None
 
 
 def _all_or_notes(store: BaseStore, reads: list[Op], notes: list[Op]) -> Flow[list[Result]]:

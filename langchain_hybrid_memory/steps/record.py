@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
 from langchain_hybrid_memory._flow import Flow, batch
 from langchain_hybrid_memory.budget import is_from_person
-from langchain_hybrid_memory.memories import Pending, Role, StoredMessage, StoredThread, fingerprint, to_iso
+from langchain_hybrid_memory.memories import Pending, Role, StoredMark, StoredMessage, StoredThread, fingerprint, to_iso
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
+from langchain_hybrid_memory.steps.marks import blanked, mark_key
 
 ROLES: Mapping[type, Role] = {HumanMessage: "user", AIMessage: "assistant", ToolMessage: "tool"}
 CONTEXT_CHARACTERS = 1_000
@@ -52,8 +54,8 @@ def record(
     messages = state["messages"]
     if scope.is_read_only or not messages:
         return {}
-    spoken = rememberable(state, now=now)
-    fresh = yield from _not_recorded(spoken, state, scope, store, redact=redact)
+    said = rememberable(state, now=now)
+    spoken, fresh = yield from _not_recorded(said, state, scope, store, redact=redact)
     yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, learns=learns))
     return {"recorded_through": str(messages[-1].id)}
 
@@ -71,8 +73,8 @@ def append(
 
     What the log holds already, under the same id and with the same text, is left alone.
     """
-    fresh = yield from _unknown(spoken, scope, store, redact=redact)
-    yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, learns=learns))
+    known, fresh = yield from _unknown(spoken, scope, store, redact=redact)
+    yield from batch(store, log(known, fresh, scope, now=now, redact=redact, learns=learns))
     return len(fresh)
 
 
@@ -165,20 +167,30 @@ def _index_of(message_id: str | None, messages: Sequence[BaseMessage]) -> int:
 
 
 def _not_recorded(
-    spoken: Sequence[Utterance], state: MemoryState, scope: Scope, store: BaseStore, *, redact: Redactor
-) -> Flow[set[str]]:
+    spoken: list[Utterance], state: MemoryState, scope: Scope, store: BaseStore, *, redact: Redactor
+) -> Flow[tuple[list[Utterance], set[str]]]:
+    """A thread's utterances, and the ids of those behind the cursor."""
     cursor = cursor_index(state)
-    behind = [said for said in spoken if said.position > cursor]
     if cursor >= 0:
-        return {said.id for said in behind}
+        return spoken, {said.id for said in spoken if said.position > cursor}
     # No cursor: the thread is older than its memory, or was edited. The log says what it has: nothing is queued twice.
-    return (yield from _unknown(behind, scope, store, redact=redact))
+    return (yield from _unknown(spoken, scope, store, redact=redact))
 
 
-def _unknown(spoken: Sequence[Utterance], scope: Scope, store: BaseStore, *, redact: Redactor) -> Flow[set[str]]:
+def _unknown(
+    spoken: Sequence[Utterance], scope: Scope, store: BaseStore, *, redact: Redactor
+) -> Flow[tuple[list[Utterance], set[str]]]:
+    """Utterances without the words that were forgotten in them, and the ids of those the log does not have so."""
     found = yield from batch(store, [GetOp(scope.thread_messages(scope.thread_id), said.id) for said in spoken])
     known = {item.key: item.value["text"] for item in found if isinstance(item, Item)}
-    return {said.id for said in spoken if known.get(said.id) != redact(said.text)}
+    other = [said.id for said in spoken if said.id in known and known[said.id] != redact(said.text)]
+    keys = {mark_key(scope.thread_id, message_id): message_id for message_id in other}
+    items = yield from batch(store, [GetOp(scope.namespace("forgotten"), key) for key in keys])
+    marks = {keys[item.key]: cast("StoredMark", item.value) for item in items if isinstance(item, Item)}
+    left = [
+        replace(said, text=blanked(redact(said.text), marks[said.id])) if said.id in marks else said for said in spoken
+    ]
+    return left, {said.id for said in left if known.get(said.id) != redact(said.text)}
 
 
 def _episodes(spoken: Iterable[Utterance], thread_id: str) -> list[str]:

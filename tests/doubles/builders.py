@@ -13,6 +13,7 @@ from langchain_hybrid_memory.memories import Pending, StoredFact, StoredMessage,
 from langchain_hybrid_memory.prompts.extraction import ExtractedEntity, ExtractedFact, Extraction
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.state import MemoryState, Recalled, ThreadSummary
+from langchain_hybrid_memory.steps.ground import claim_of
 from langchain_hybrid_memory.steps.load import Episode
 
 NOW = dt.datetime(2024, 5, 20, 12, tzinfo=dt.UTC)
@@ -113,7 +114,7 @@ def extraction(*facts: ExtractedFact, entities: tuple[ExtractedEntity, ...] = ()
 
 def known_fact(text: str, **more: Any) -> StoredFact:
     """A fact in the store; by default a current one about where the user lives, said at `NOW`."""
-    value = {
+    value: dict[str, Any] = {
         "text": text,
         "category": "residence",
         "entities": [],
@@ -124,17 +125,22 @@ def known_fact(text: str, **more: Any) -> StoredFact:
         "trust": "user",
         "valid_at": iso(0),
         "invalid_at": None,
+        "stated_end": None,
         "recorded_at": iso(0),
         "superseded_by": None,
-        "confirmed_by": [],
+        "confirms": None,
+        "said_at": more.get("confirmed_at", iso(0)),
         "confirmed_at": iso(0),
+        "is_pinned": False,
         "thread": "t1",
         "episode": "e-m0",
         "message_ids": ["m0"],
         "quote": text,
+        "prompt": "test",
         "extractor": "test",
-    }
-    return cast("StoredFact", value | more)
+    } | more
+    value.setdefault("claim", claim_of(value["subject"], value["attribute"], value["value"]))
+    return cast("StoredFact", value)
 
 
 def entry(episode: str, *message_ids: str, **more: Any) -> Pending:

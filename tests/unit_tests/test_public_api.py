@@ -11,6 +11,7 @@ import langchain_hybrid_memory as package
 from langchain_hybrid_memory import errors
 
 PUBLIC = [
+    "AmbiguousNameError",
     "BufferConfig",
     "ChromaStore",
     "ConfigurationError",
@@ -28,11 +29,15 @@ PUBLIC = [
     "Message",
     "MissingUserError",
     "ModelUnavailableError",
+    "Moment",
+    "Provenance",
+    "Rebuilt",
     "RecallConfig",
     "Receipt",
     "Status",
     "StorageError",
     "SummaryConfig",
+    "UnknownFactError",
     "UserMemory",
     "create_embedding",
 ]

@@ -19,7 +19,7 @@ from langchain_hybrid_memory.config import BufferConfig, RecallConfig
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import record
-from tests.doubles.builders import ALEX, NOW, ai, human, keep, said, state
+from tests.doubles.builders import ALEX, NOW, ai, human, keep, know, known_fact, said, state
 from tests.doubles.scripted import ScriptedChatModel
 from tests.doubles.stores import WatchedStore
 from tests.unit_tests.steps.conftest import Driver
@@ -36,6 +36,7 @@ async def update(mode: Mode) -> MemoryUpdate:
     """Every private channel, as the steps fill them."""
     drive, store = Driver(mode), WatchedStore()
     keep(store, said("m1", "I live in Lisbon", thread="t0"))
+    know(store, f1=known_fact("The user is allergic to nuts.", is_pinned=True))
     digest = {"text": "They met.", "through_id": "a1", "through_position": 1, "messages": 2}
     store.put(ALEX.namespace("summaries"), "t1", digest, index=False)
     asked = state(human("h1"), ai("a1"), human("h2", "Where do I live?"))
@@ -106,4 +107,5 @@ async def test_no_class_of_ours_is_in_a_checkpoint(update: MemoryUpdate) -> None
         "skipped_through": str,
         "summary": dict,
         "recalled": dict,
+        "pinned": dict,
     }

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
@@ -200,7 +201,7 @@ async def test_forgotten_fact_is_gone_with_its_words_and_does_not_come_back(alex
     await alex.says("I prefer tea. I live in Lisbon.")
     (home,) = [fact for fact in await alex.facts() if fact.value == "Lisbon"]
     receipt: Receipt = await alex.call(alex.user, "forget", home.id)
-    assert receipt.removed == {"facts": 1, "quotes": 1}
+    assert receipt.removed == {"facts": 1, "quotes": 1, "entities": 1}
     assert "thread 'first'" in receipt.remaining[0]
     await alex.says("OK")
     assert await alex.values() == ["tea"]
@@ -268,3 +269,34 @@ async def test_person_may_start_anew_after_everything_was_forgotten(alex: Person
     await alex.call(alex.user, "forget_everything")
     await alex.says("I live in Rome.")
     assert await alex.values(current_only=False) == ["Rome"]
+
+
+# --- looking and correcting ---
+
+
+async def test_person_sees_why_corrects_pins_and_follows_the_history(alex: Person) -> None:
+    await alex.says("My friend Sarah works at Google as a baker.", "I live in Lisbon.", at=DAY)
+    (home,) = [fact for fact in await alex.facts() if fact.value == "Lisbon"]
+    assert (await alex.call(alex.user, "why", home.id)).quote == "I live in Lisbon"
+    assert (await alex.call(alex.user, "pin", home.id)).is_pinned
+    assert not (await alex.call(alex.user, "unpin", home.id)).is_pinned
+    right = await alex.call(alex.user, "edit", home.id, "The user lives in Lagos.")
+    assert home.id not in [fact.id for fact in await alex.facts()]
+    labels = {moment.fact.id: moment.label for moment in await alex.call(alex.user, "timeline")}
+    assert (labels[home.id], labels[right.id]) == ("corrected", "began")
+    assert len(await alex.call(alex.user, "timeline", "Sarah")) == 2
+    assert (await alex.call(alex.user, "entity", "Sarah", history=True)).history == ()
+
+
+async def test_pinned_fact_is_in_the_prompt_of_every_door(alex: Person) -> None:
+    await alex.says("I live in Lisbon.")
+    (home,) = await alex.facts()
+    await alex.call(alex.user, "pin", home.id)
+    chat = talking_model()
+    asked = {"messages": [("user", "Hello")]}
+    await alex.call(alex.memory.graph(chat), "invoke", asked, configured("alex", "t"))
+    agent: Any = create_agent(chat, middleware=[alex.memory.middleware()], checkpointer=InMemorySaver())
+    await alex.call(agent, "invoke", asked, configured("alex", "u"))
+    assert [call.messages[0].text.count("Lisbon") for call in chat.calls_of("chat")] == [1, 1]
+    await alex.call(alex.memory.graph(chat), "invoke", asked, configured("maria", "v"))
+    assert "Lisbon" not in chat.calls_of("chat")[-1].prompt

@@ -29,6 +29,7 @@ def _server(monkeypatch: pytest.MonkeyPatch) -> None:
         (["chat", "--model", "none", "--path", __file__], "test_app.py"),
         (["search", "x", "--path", "/nowhere/at/all"], "there is no memory in '/nowhere/at/all'"),
         (["search", "x", "--user", ""], "there is no memory"),
+        (["rebuild", "--model", "none"], "there is no memory"),
         (["import", __file__, "--no-extract"], "line 1: not JSON .*; expected JSON lines of messages"),
         (["import", __file__, "--model", "none"], "line 1: not JSON .*; expected JSON lines of messages"),
     ],

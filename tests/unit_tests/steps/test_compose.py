@@ -213,3 +213,12 @@ def test_long_entry_is_cut() -> None:
 def test_entry_says_what_is_no_longer_true() -> None:
     entry = line(hit("I live in Lisbon and like it", outdated=("I live in Lisbon",)))
     assert entry == "- [2024-05-20] user: [no longer true] and like it"
+
+
+@pytest.mark.parametrize(
+    ("trust", "line"),
+    [("user", "- [2024-05-20] A fact."), ("assistant", "- [2024-05-20] from the assistant: A fact.")],
+)
+def test_fact_that_is_not_the_users_word_says_whose_it_is(trust: str, line: str) -> None:
+    found = Hit(item=fact_from("f", known_fact("A fact.", trust=trust)), score=1)
+    assert render_line(found, item_tokens=99, count=approximate_tokens) == line

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import consolidate
 from langchain_hybrid_memory.steps.extract import Neighbor, find_neighbors
+from langchain_hybrid_memory.steps.settle import is_current
 from tests.doubles.builders import (
     ALEX,
     NOW,
@@ -49,6 +51,7 @@ async def learn(
     neighbors: Sequence[Neighbor] = (),
     now: datetime = NOW,
     scope: Scope = ALEX,
+    config: ExtractConfig = ExtractConfig(),
 ) -> Settlement:
     said_now = [messages] if isinstance(messages, dict) else list(messages)
     flow = consolidate(
@@ -57,14 +60,14 @@ async def learn(
         said_now,
         extraction(*facts, entities=entities),
         neighbors=neighbors,
-        max_facts=60,
+        config=config,
         now=now,
     )
     return await drive(flow)
 
 
 def current(store: WatchedStore, scope: Scope = ALEX) -> list[str]:
-    return sorted(fact["value"] for fact in facts_in(store, scope).values() if fact["superseded_by"] is None)
+    return sorted(fact["value"] for fact in facts_in(store, scope).values() if is_current(fact))
 
 
 def entities_in(store: WatchedStore) -> dict[str, dict[str, object]]:
@@ -139,8 +142,9 @@ async def test_same_claim_in_a_later_episode_confirms(drive: Driver, store: Watc
     again = said("m9", "Yes, I live in Lisbon", at=iso(9))
     settlement = await learn(drive, store, again, lives_in("Lisbon", fact="Home is Lisbon."))
     assert settlement.confirmed == ["e-m1-0"]
-    (fact,) = facts_in(store).values()
-    assert (fact["confirmed_by"], fact["confirmed_at"]) == (["e-m9"], iso(9))
+    facts = facts_in(store)
+    assert {key: fact["confirms"] for key, fact in facts.items()} == {"e-m1-0": None, "e-m9-0": "e-m1-0"}
+    assert facts["e-m1-0"]["confirmed_at"] == iso(9)
 
 
 async def test_fact_the_model_cites_is_superseded(drive: Driver, store: WatchedStore) -> None:
@@ -265,3 +269,182 @@ async def test_store_that_fails_leaves_everything_as_it_was(drive: Driver, store
         await learn(drive, store, MOVED, lives_in("Porto"))
     store.fails_from = None
     assert facts_in(store) == before
+
+
+AGAIN = said("m9", "Yes, I live in Lisbon", at=iso(9))
+TEA = {"attribute": "preference", "value": "tea"}
+
+
+def tea(quote: str, **more: object) -> ExtractedFact:
+    return extracted(quote, **{"fact": "The user likes tea.", **TEA, **more})
+
+
+async def test_confirmation_is_taken_back_with_its_episode(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"))
+    await learn(drive, store, AGAIN, lives_in("Lisbon"))
+    await learn(drive, store, AGAIN)
+    (fact,) = facts_in(store).values()
+    assert (fact["confirms"], fact["confirmed_at"]) == (None, iso(0))
+
+
+async def test_confirmation_survives_its_fact_being_drawn_again(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"))
+    await learn(drive, store, AGAIN, lives_in("Lisbon"))
+    likes = extracted("Lisbon", attribute="opinion", value="it", fact="The user says so.")
+    await learn(drive, store, HOME, likes, lives_in("Lisbon", fact="Home is Lisbon."))
+    facts = facts_in(store)
+    assert {key: (fact["value"], fact["confirms"]) for key, fact in facts.items()} == {
+        "e-m1-0": ("it", None),
+        "e-m1-1": ("Lisbon", None),
+        "e-m9-0": ("Lisbon", "e-m1-1"),
+    }
+    assert facts["e-m1-1"]["confirmed_at"] == iso(9)
+
+
+async def test_claim_stands_on_what_confirmed_it_when_its_own_words_are_gone(
+    drive: Driver, store: WatchedStore
+) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"))
+    await learn(drive, store, AGAIN, lives_in("Lisbon"))
+    await learn(drive, store, said("m10", "Lisbon, I live in Lisbon", at=iso(10)), lives_in("Lisbon"))
+    await learn(drive, store, HOME)
+    assert {key: fact["confirms"] for key, fact in facts_in(store).items()} == {"e-m9-0": None, "e-m10-0": "e-m9-0"}
+    assert [hit.key for hit in store.search(ALEX.namespace("facts"), query="Lisbon") if hit.score] == ["e-m9-0"]
+
+
+async def test_superseded_claim_that_loses_its_words_stays_superseded(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"))
+    await learn(drive, store, said("m1b", "I live in Lisbon", at=iso(0.5)), lives_in("Lisbon"))
+    await learn(drive, store, MOVED, lives_in("Porto"))
+    await learn(drive, store, HOME)
+    assert current(store) == ["Porto"]
+    assert facts_in(store)["e-m1b-0"]["superseded_by"] == "e-m2-0"
+
+
+async def test_same_claim_confirms_though_the_model_was_not_shown_it(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, said("m1", "I like tea"), tea("I like tea"))
+    await learn(drive, store, said("m2", "I like tea", at=iso(1)), tea("I like tea", value="Tea!", fact="Tea it is."))
+    assert {key: fact["confirms"] for key, fact in facts_in(store).items()} == {"e-m1-0": None, "e-m2-0": "e-m1-0"}
+
+
+async def test_second_extraction_is_shown_what_the_first_one_ended(drive: Driver, store: WatchedStore) -> None:
+    """Else a run cut off after consolidating would, done again, bring back what it had ended."""
+    plan = known_fact("The user plans a trip to Japan.", attribute="plan", value="Japan")
+    know(store, plan=plan)
+    message = said("m1", "Japan is cancelled", at=iso(1))
+    off = extracted(
+        "Japan is cancelled", attribute="plan", value="no trip", fact="The trip to Japan is off.", supersedes=[1]
+    )
+    for _ in range(3):
+        neighbors = await drive(find_neighbors(ALEX, store, [message], limit=8))
+        assert [neighbor["key"] for neighbor in neighbors] == ["plan"]
+        await learn(drive, store, message, off, neighbors=neighbors)
+        assert facts_in(store)["plan"]["superseded_by"] == "e-m1-0"
+
+
+async def test_facts_about_those_a_message_names_are_shown_though_their_words_differ(
+    drive: Driver, store: WatchedStore
+) -> None:
+    colleague = named("Sarah", "my boss")
+    know(store, job=known_fact("She works at Google.", subject="sarah", attribute="employer", value="Google"))
+    for number in range(9):
+        know(store, **{f"k{number}": known_fact(f"The boss called {number} times today.", subject="x")})
+    await learn(drive, store, said("m1", "my boss Sarah"), entities=(colleague,))
+    found = await drive(find_neighbors(ALEX, store, [said("m2", "My boss called today")], limit=4))
+    assert (found[0]["key"], len(found)) == ("job", 4)
+
+
+async def test_superseded_facts_take_no_room_among_the_neighbors(drive: Driver, store: WatchedStore) -> None:
+    for number in range(9):
+        know(store, **{f"old{number}": known_fact("The user lives in Lisbon.", superseded_by="new")})
+    know(store, new=known_fact("The user lives in Lisbon or Porto, who knows."))
+    found = await drive(find_neighbors(ALEX, store, [HOME], limit=2))
+    assert [neighbor["key"] for neighbor in found] == ["new"]
+
+
+# --- who is who ---
+
+
+async def test_alias_holds_for_later_batches_that_do_not_give_it(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, said("m1", "My friend Sarah called"), entities=(named("Sarah", "my friend Sarah"),))
+    works = extracted("works at Acme", subject="my friend Sarah", attribute="employer", value="Acme", fact="Yes.")
+    await learn(drive, store, said("m2", "My friend Sarah works at Acme"), works)
+    (fact,) = facts_in(store).values()
+    assert (fact["subject"], fact["entities"]) == ("sarah", ["Sarah"])
+
+
+async def test_pronoun_means_somebody_in_its_batch_alone(drive: Driver, store: WatchedStore) -> None:
+    works = extracted("works at Acme", subject="she", attribute="employer", value="Acme", fact="She works at Acme.")
+    both = [said("m1", "Sarah called, she works at Acme"), said("m2", "Maria called, she works at Acme")]
+    await learn(drive, store, both[0], works, entities=(named("Sarah", "she"),))
+    await learn(drive, store, both[1], works, entities=(named("Maria", "she"),))
+    assert sorted(fact["subject"] for fact in facts_in(store).values()) == ["maria", "sarah"]
+    assert [entity["aliases"] for entity in entities_in(store).values()] == [[], []]
+
+
+async def test_two_of_one_name_stay_two_when_the_text_tells_them_apart(drive: Driver, store: WatchedStore) -> None:
+    sister, colleague = named("Sarah (sister)", "Sarah", "my sister"), named("Sarah (work)", "Sarah", "Sarah from work")
+    text = "My sister Sarah lives in Rome. Sarah from work lives in Oslo."
+    rome = lives_in("Rome", "Sarah lives in Rome", subject="Sarah (sister)")
+    oslo = lives_in("Oslo", "Sarah from work lives in Oslo", subject="Sarah from work")
+    await learn(drive, store, said("m1", text), rome, oslo, entities=(sister, colleague))
+    moved = lives_in("Bern", "my sister moved to Bern", subject="my sister")
+    await learn(drive, store, said("m2", "my sister moved to Bern", at=iso(1)), moved)
+    assert set(entities_in(store)) == {"sarah (sister)", "sarah (work)"}
+    current_facts = [fact for fact in facts_in(store).values() if is_current(fact)]
+    assert sorted((f["subject"], f["value"]) for f in current_facts) == [
+        ("sarah (sister)", "Bern"),
+        ("sarah (work)", "Oslo"),
+    ]
+
+
+async def test_distinction_nobody_made_makes_no_second_one(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, said("m1", "Sarah called"), entities=(named("Sarah (cousin)"),))
+    assert set(entities_in(store)) == {"sarah"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text", "keys"),
+    [
+        (named("Sarah"), named("Sarah Miller", "Sarah"), "Sarah Miller called", {"sarah"}),
+        (named("Robert", "Bob"), named("Bob"), "Bob called", {"robert"}),
+        (named("Sarah", "my friend"), named("Tom", "my friend"), "Tom called", {"sarah", "tom"}),
+        (named("Sarah"), named("Sarah (boss)", "Sarah"), "Sarah, my boss, called", {"sarah", "sarah (boss)"}),
+    ],
+)
+async def test_entities_are_one_only_where_a_name_leaves_no_doubt(
+    drive: Driver,
+    store: WatchedStore,
+    first: ExtractedEntity,
+    second: ExtractedEntity,
+    text: str,
+    keys: set[str],
+) -> None:
+    await learn(drive, store, said("m1", "Sarah and Robert called"), entities=(first,))
+    await learn(drive, store, said("m2", text), entities=(second,))
+    assert set(entities_in(store)) == keys
+
+
+async def test_alias_of_two_means_neither(drive: Driver, store: WatchedStore) -> None:
+    for number, name in enumerate(("Sarah", "Tom")):
+        await learn(drive, store, said(f"m{number}", f"{name} called"), entities=(named(name, "my friend"),))
+    works = extracted("works at Acme", subject="my friend", attribute="employer", value="Acme", fact="Yes.")
+    await learn(drive, store, said("m9", "My friend works at Acme"), works)
+    (fact,) = facts_in(store).values()
+    assert fact["subject"] == "my friend"
+
+
+async def test_person_is_not_taken_for_the_place_of_that_name(drive: Driver, store: WatchedStore) -> None:
+    place = named("Paris", "the city").model_copy(update={"type": "place"})
+    await learn(drive, store, said("m1", "Paris is nice"), entities=(place,))
+    await learn(drive, store, said("m2", "Paris Hilton called"), entities=(named("Paris Hilton", "Paris"),))
+    assert set(entities_in(store)) == {"paris", "paris hilton"}
+
+
+async def test_somebodys_own_name_is_not_taken_for_anothers_alias(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, said("m1", "Sarah called"), entities=(named("Sarah"),))
+    await learn(drive, store, said("m2", "Sarah, my boss, called"), entities=(named("Sarah (boss)", "Sarah"),))
+    works = extracted("works at Acme", subject="Sarah", attribute="employer", value="Acme", fact="Sarah works at Acme.")
+    await learn(drive, store, said("m3", "Sarah works at Acme"), works)
+    (fact,) = facts_in(store).values()
+    assert (fact["subject"], fact["entities"]) == ("sarah", ["Sarah"])

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
 from langchain_openai import ChatOpenAI
+from langgraph.store.base import SearchOp
 from pydantic import SecretStr
 
 from langchain_hybrid_memory.budget import approximate_tokens
 from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, RecallConfig, StructuredMethod
 from langchain_hybrid_memory.errors import ExtractionError
-from langchain_hybrid_memory.prompts.extraction import Extraction, extraction_prompt
+from langchain_hybrid_memory.prompts.extraction import Extraction, answer_schema, extraction_prompt
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.compose import compose
-from langchain_hybrid_memory.steps.extract import Neighbor, Usage, choose_episodes, extract, find_neighbors
+from langchain_hybrid_memory.steps.extract import (
+    LINE_TOKENS,
+    Neighbor,
+    Usage,
+    choose_episodes,
+    extract,
+    find_neighbors,
+    prompt_size,
+)
 from langchain_hybrid_memory.steps.load import load, load_messages
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import record
@@ -290,7 +300,7 @@ async def test_neighbors_are_sought_for_what_the_user_said_in_one_batch(drive: D
     messages = [*SAID, said("m2", "Sarah works where?"), said("a1", "Anything else", role="assistant"), *SAID]
     found = await drive(find_neighbors(ALEX, store, messages, limit=8))
     assert {neighbor["key"] for neighbor in found} == {"home", "job"}
-    assert [len(ops) for ops in store.batches] == [2]
+    assert [sum(isinstance(op, SearchOp) and bool(op.query) for op in ops) for ops in store.batches] == [0, 2]
 
 
 async def test_foreign_fact_is_no_neighbor(drive: Driver) -> None:
@@ -316,6 +326,37 @@ def test_prompt_before_the_messages_stays_short(words: int) -> None:
     neighbors = [known_fact("lives " * words) for _ in range(ExtractConfig().neighbors)]
     before = "".join(message.text for message in extraction_prompt([], neighbors))
     assert approximate_tokens(before) <= 1_500
+
+
+@pytest.mark.parametrize("lengths", [(10,) * 60, (9_000,), (1_500, 1_500, 40)])
+def test_whole_prompt_of_a_batch_is_bounded(lengths: tuple[int, ...]) -> None:
+    config = ExtractConfig()
+    messages = [said(f"m{n}", "word " * length, episode=f"e{n // 4}") for n, length in enumerate(lengths)]
+    episodes = [queued(key) for key in dict.fromkeys(message["episode"] for message in messages)]
+    _, batched = choose_episodes(episodes, messages, config=config, count=approximate_tokens)
+    neighbors = [Neighbor(key=str(n), fact=known_fact("lives " * 900)) for n in range(config.neighbors)]
+    size = prompt_size(batched, neighbors, config=config, count=approximate_tokens)
+    assert 700 < size <= 1_500 + config.batch_tokens + LINE_TOKENS * len(batched)
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_categories_are_offered_and_read(drive: Driver, method: StructuredMethod) -> None:
+    config = ExtractConfig(method=method, categories=("boats", "people"))
+    filed = extraction(lives_in("Lisbon", category="people"))
+    model = ScriptedChatModel(structured=[filed])
+    answer, _ = await drive(extract(model, SAID, [], config=config))
+    assert answer.model_dump() == filed.model_dump()
+    first, _, example, *_ = model.calls[0].messages
+    assert "boats, people, other" in first.text
+    assert '"category":"other"' in example.text
+    schema = model.calls[0].schema
+    assert not isinstance(schema, dict)
+    assert '"enum": ["boats", "people", "other"]' in json.dumps(schema.model_json_schema() if schema else {})
+
+
+def test_categories_cost_nothing_where_there_are_none() -> None:
+    assert "category" not in json.dumps(answer_schema(60).model_json_schema())
+    assert "category" not in "".join(message.text for message in extraction_prompt([], []))
 
 
 async def test_instructions_of_the_application_follow_ours(drive: Driver) -> None:

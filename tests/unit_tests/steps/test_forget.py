@@ -12,12 +12,14 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.memory import InMemorySaver
 
+from langchain_hybrid_memory import _flow as module
+from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.memories import StoredThread
 from langchain_hybrid_memory.scope import KINDS, Scope
-from langchain_hybrid_memory.steps import forget as module
 from langchain_hybrid_memory.steps.consolidate import consolidate
-from langchain_hybrid_memory.steps.forget import BLANK, forget_everything, forget_fact
+from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact
 from langchain_hybrid_memory.steps.ground import is_quoted, without_quote
+from langchain_hybrid_memory.steps.marks import BLANK
 from langchain_hybrid_memory.steps.record import append, utterances
 from langchain_hybrid_memory.store import ChromaStore
 from tests.doubles.builders import (
@@ -64,7 +66,7 @@ async def recorded(drive: Driver, store: BaseStore, *messages: AnyMessage, scope
 async def learned(drive: Driver, store: BaseStore, message_id: str, *facts: ExtractedFact) -> list[str]:
     """Extract facts from one message on record; the keys of the new ones."""
     message = messages_in(store)[message_id]
-    flow = consolidate(ALEX, store, [message], extraction(*facts), neighbors=[], max_facts=60, now=NOW)
+    flow = consolidate(ALEX, store, [message], extraction(*facts), neighbors=[], config=ExtractConfig(), now=NOW)
     return (await drive(flow)).added
 
 
@@ -77,7 +79,7 @@ def everything_of(store: BaseStore, scope: Scope = ALEX) -> str:
 async def test_forgotten_fact_and_its_words_are_gone(drive: Driver, store: WatchedStore) -> None:
     await recorded(drive, store, human("h1", "Hi! I live in\n Lisbon, by the sea."), ai("a1", "Nice"), human("h2"))
     (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
-    receipt = await drive(forget_fact(ALEX, store, key))
+    receipt = await drive(forget_fact(ALEX, store, key, now=NOW))
     assert facts_in(store) == {}
     assert messages_in(store)["h1"]["text"] == f"Hi! {BLANK}, by the sea."
     assert "Lisbon" not in everything_of(store)
@@ -88,7 +90,7 @@ async def test_forgotten_fact_and_its_words_are_gone(drive: Driver, store: Watch
 async def test_words_are_gone_from_the_context_of_the_message_after(drive: Driver, store: WatchedStore) -> None:
     await recorded(drive, store, human("h1", QUOTE), human("h2", "And you?"))
     (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
-    await drive(forget_fact(ALEX, store, key))
+    await drive(forget_fact(ALEX, store, key, now=NOW))
     assert messages_in(store)["h2"]["context"] == BLANK
     assert messages_in(store)["h2"]["text"] == "And you?"
 
@@ -96,7 +98,7 @@ async def test_words_are_gone_from_the_context_of_the_message_after(drive: Drive
 async def test_words_said_twice_in_a_message_are_gone_twice(drive: Driver, store: WatchedStore) -> None:
     await recorded(drive, store, human("h1", f"{QUOTE}. Yes, i LIVE in lisbon!"))
     (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
-    await drive(forget_fact(ALEX, store, key))
+    await drive(forget_fact(ALEX, store, key, now=NOW))
     assert messages_in(store)["h1"]["text"] == f"{BLANK}. Yes, {BLANK}!"
 
 
@@ -110,7 +112,7 @@ async def test_words_are_gone_from_the_quotes_of_other_facts(drive: Driver, stor
         extracted("I like it", attribute="other", value="it", fact="It is liked."),
     ]
     keys = await learned(drive, store, "h1", *facts)
-    await drive(forget_fact(ALEX, store, keys[0]))
+    await drive(forget_fact(ALEX, store, keys[0], now=NOW))
     quotes = {fact["text"]: fact["quote"] for fact in facts_in(store).values()}
     assert quotes == {
         "Sarah builds.": BLANK,
@@ -123,7 +125,7 @@ async def test_words_are_gone_from_the_quotes_of_other_facts(drive: Driver, stor
 async def test_forgotten_fact_cannot_be_drawn_again(drive: Driver, store: WatchedStore) -> None:
     await recorded(drive, store, human("h1", QUOTE))
     (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
-    await drive(forget_fact(ALEX, store, key))
+    await drive(forget_fact(ALEX, store, key, now=NOW))
     assert await learned(drive, store, "h1", lives_in("Lisbon")) == []
     assert facts_in(store) == {}
 
@@ -131,7 +133,7 @@ async def test_forgotten_fact_cannot_be_drawn_again(drive: Driver, store: Watche
 async def test_forgotten_words_are_not_found_by_meaning(drive: Driver, store: WatchedStore) -> None:
     keep(store, said("m0", QUOTE))
     know(store, f1=known_fact("The user lives in Lisbon.", quote=QUOTE))
-    await drive(forget_fact(ALEX, store, "f1"))
+    await drive(forget_fact(ALEX, store, "f1", now=NOW))
     hits = store.search(ALEX.home, query=QUOTE)
     assert all((hit.score or 0) < 0.3 for hit in hits)
 
@@ -142,7 +144,7 @@ async def test_what_the_fact_had_ended_is_current_again(drive: Driver, store: Wa
         old=known_fact("The user lives in Lisbon.", superseded_by="new", invalid_at=iso(1), message_ids=["m1"]),
         new=known_fact("The user lives in Porto."),
     )
-    await drive(forget_fact(ALEX, store, "new"))
+    await drive(forget_fact(ALEX, store, "new", now=NOW))
     (old,) = facts_in(store).values()
     assert (old["superseded_by"], old["invalid_at"]) == (None, None)
 
@@ -156,7 +158,7 @@ async def test_forgetting_the_middle_of_a_history_brings_back_nothing_outdated(
         b=known_fact("The user lives in Porto.", superseded_by="c", invalid_at=iso(2)),
         c=known_fact("The user lives in Rome."),
     )
-    await drive(forget_fact(ALEX, store, "b"))
+    await drive(forget_fact(ALEX, store, "b", now=NOW))
     assert [key for key, fact in facts_in(store).items() if fact["superseded_by"] is None] == ["c"]
 
 
@@ -164,7 +166,7 @@ async def test_summary_that_may_repeat_it_is_gone_and_others_stay(drive: Driver,
     for thread in ("t1", "t2"):
         store.put(ALEX.namespace("summaries"), thread, {"text": "Alex lives in Lisbon."}, index=False)
     know(store, f1=known_fact("The user lives in Lisbon."))
-    await drive(forget_fact(ALEX, store, "f1"))
+    await drive(forget_fact(ALEX, store, "f1", now=NOW))
     assert [item.key for item in store.search(ALEX.namespace("summaries"))] == ["t2"]
 
 
@@ -172,7 +174,7 @@ async def test_other_messages_stay_as_they_are(drive: Driver, store: WatchedStor
     await recorded(drive, store, human("h1", QUOTE), *turns(2, 3))
     (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
     before = messages_in(store)
-    await drive(forget_fact(ALEX, store, key))
+    await drive(forget_fact(ALEX, store, key, now=NOW))
     changed = {message_id for message_id, message in messages_in(store).items() if message != before[message_id]}
     assert changed == {"h1", "h2"}
     assert messages_in(store)["h2"]["text"] == before["h2"]["text"]
@@ -181,7 +183,7 @@ async def test_other_messages_stay_as_they_are(drive: Driver, store: WatchedStor
 @pytest.mark.parametrize("fact_id", ["nothing", "", "f1"])
 async def test_fact_that_is_not_the_users_is_not_forgotten(drive: Driver, store: WatchedStore, fact_id: str) -> None:
     know(store, SAM, f1=known_fact("The user lives in Rome."))
-    receipt = await drive(forget_fact(ALEX, store, fact_id))
+    receipt = await drive(forget_fact(ALEX, store, fact_id, now=NOW))
     assert (receipt.removed, receipt.remaining) == ({}, ())
     assert list(facts_in(store, SAM)) == ["f1"]
     assert len(store.writes) == 1
@@ -189,7 +191,7 @@ async def test_fact_that_is_not_the_users_is_not_forgotten(drive: Driver, store:
 
 async def test_foreign_fact_that_a_store_returns_is_not_touched(drive: Driver) -> None:
     store = LyingStore((SAM.namespace("facts"), "f1", dict(known_fact("The user lives in Rome."))))
-    assert (await drive(forget_fact(ALEX, store, "f1"))).removed == {}
+    assert (await drive(forget_fact(ALEX, store, "f1", now=NOW))).removed == {}
     assert not store.writes
 
 
@@ -199,9 +201,9 @@ async def test_interrupted_forgetting_can_be_done_again(drive: Driver, store: Wa
     store.forget_calls()
     store.fails_from = 3
     with pytest.raises(ConnectionError):
-        await drive(forget_fact(ALEX, store, key))
+        await drive(forget_fact(ALEX, store, key, now=NOW))
     store.fails_from = None
-    await drive(forget_fact(ALEX, store, key))
+    await drive(forget_fact(ALEX, store, key, now=NOW))
     assert "Lisbon" not in everything_of(store)
 
 
@@ -237,6 +239,8 @@ def fill(store: BaseStore, scope: Scope, *, count: int = 3) -> None:
         know(store, scope, **{f"f{n}": known_fact(f"The secret {n}.")})
         store.put(scope.namespace("entities"), f"sarah {n}", {"name": "secret"}, index=False)
         store.put(scope.namespace("summaries"), f"t{n}", {"text": "secret"}, index=False)
+        store.put(scope.namespace("forgotten"), f"m{n}", {"quotes": []}, index=False)
+        store.put((*scope.stage, "facts"), f"f{n}", {"text": "secret"}, index=False)
         store.put(scope.namespace("threads"), f"t{n}", dict(StoredThread(last_at=iso(0), length=1)), index=False)
         pending: Any = entry(f"e{n}", f"m{n}", user=scope.user_id)
         store.put(scope.pending, f"e{n}-m{n}", pending, index=False)
@@ -335,7 +339,7 @@ def chroma(tmp_path: Path, embedding: WordEmbedding) -> Iterator[ChromaStore]:
 async def test_chroma_forgets_a_fact_by_meaning_and_by_word(drive: Driver, chroma: ChromaStore) -> None:
     await recorded(drive, chroma, human("h1", QUOTE), ai("a1", "I see"))
     (key,) = await learned(drive, chroma, "h1", lives_in("Lisbon"))
-    await drive(forget_fact(ALEX, chroma, key))
+    await drive(forget_fact(ALEX, chroma, key, now=NOW))
     found = chroma.search(ALEX.home, query="Lisbon", limit=10)
     assert "Lisbon" not in everything_of(chroma)
     assert all(getattr(hit, "signals", None) is None or hit.signals.keyword == 0 for hit in found)  # type: ignore[attr-defined]
@@ -347,3 +351,108 @@ async def test_chroma_forgets_everything_of_one_user(drive: Driver, chroma: Chro
     await drive(forget_everything(ALEX, chroma, None))
     assert everything_of(chroma) == "[]"
     assert len(messages_in(chroma, SAM)) == 3
+
+
+AGAIN = "Yes, I live in Lisbon, as I said"
+
+
+async def twice(drive: Driver, store: BaseStore) -> str:
+    """Say where one lives in two threads; the key of the fact."""
+    await recorded(drive, store, human("h1", f"{QUOTE}. I like tea."))
+    await recorded(drive, store, human("h9", AGAIN), scope=Scope(user_id=ALEX.user_id, thread_id="t9"))
+    (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
+    await learned(drive, store, "h9", lives_in("Lisbon"))
+    return key
+
+
+async def test_words_that_confirmed_a_forgotten_fact_are_gone_too(drive: Driver, store: WatchedStore) -> None:
+    key = await twice(drive, store)
+    receipt = await drive(forget_fact(ALEX, store, key, now=NOW))
+    assert "Lisbon" not in everything_of(store)
+    assert receipt.removed == {"facts": 1, "quotes": 2}
+    assert len(receipt.remaining) == 2
+
+
+async def test_mark_holds_no_words(drive: Driver, store: WatchedStore) -> None:
+    key = await twice(drive, store)
+    await drive(forget_fact(ALEX, store, key, now=NOW))
+    marks = json.dumps([item.value for item in store.search(ALEX.namespace("forgotten"))]).casefold()
+    assert len(marks) > 100
+    assert not any(word in marks for word in ("lisbon", "live", "residence", "user"))
+
+
+async def test_forgotten_words_do_not_come_in_again(drive: Driver, store: WatchedStore) -> None:
+    key = await twice(drive, store)
+    await drive(forget_fact(ALEX, store, key, now=NOW))
+    for _ in range(2):
+        await recorded(drive, store, human("h1", f"{QUOTE}. I like tea."))
+        assert messages_in(store)["h1"]["text"] == f"{BLANK}. I like tea."
+    assert "Lisbon" not in everything_of(store)
+
+
+async def test_claim_is_not_drawn_again_from_other_words_said_before(drive: Driver, store: WatchedStore) -> None:
+    tea = {"attribute": "preference", "value": "tea", "fact": "The user likes tea."}
+    await recorded(drive, store, human("h1", "I like tea. Tea is great."), human("h2", "Tea again, please"))
+    (key,) = await learned(drive, store, "h1", extracted("I like tea", **tea))
+    await drive(forget_fact(ALEX, store, key, now=NOW))
+    assert await learned(drive, store, "h1", extracted("Tea is great", **tea)) == []
+    assert await learned(drive, store, "h2", extracted("Tea again", **tea)) == []
+
+
+async def test_value_of_a_forgotten_property_is_not_drawn_again_in_other_words(
+    drive: Driver, store: WatchedStore
+) -> None:
+    await recorded(drive, store, human("h1", "I live in Lisbon. Lisboa is great."))
+    (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
+    await drive(forget_fact(ALEX, store, key, now=NOW))
+    assert await learned(drive, store, "h1", lives_in("Lisboa", "Lisboa is great")) == []
+
+
+async def test_what_is_said_after_forgetting_is_remembered(drive: Driver, store: WatchedStore) -> None:
+    key = await twice(drive, store)
+    await drive(forget_fact(ALEX, store, key, now=NOW))
+    keep(store, said("m9", QUOTE, at=iso(1)))
+    assert await learned(drive, store, "m9", lives_in("Lisbon")) == ["e-m9-0"]
+
+
+async def test_entity_that_only_a_forgotten_fact_was_about_is_gone(drive: Driver, store: WatchedStore) -> None:
+    for name in ("Sarah", "Tom"):
+        store.put(ALEX.namespace("entities"), name.casefold(), {"name": name, "aliases": [], "type": "person"})
+    know(
+        store,
+        a=known_fact("Sarah and Tom live in Rome.", subject="sarah", entities=["Sarah", "Tom"]),
+        b=known_fact("Tom works at Acme.", subject="tom", entities=["Tom"]),
+    )
+    receipt = await drive(forget_fact(ALEX, store, "a", now=NOW))
+    assert [item.key for item in store.search(ALEX.namespace("entities"))] == ["tom"]
+    assert receipt.removed == {"facts": 1, "entities": 1}
+
+
+async def test_forgetting_drops_a_rebuild_in_progress(drive: Driver, store: WatchedStore) -> None:
+    staged = (*ALEX.stage, "facts")
+    store.put(staged, "f1", dict(known_fact("The user lives in Lisbon.")))
+    know(store, f1=known_fact("The user lives in Lisbon."))
+    await drive(forget_fact(ALEX, store, "f1", now=NOW))
+    assert store.search(staged) == []
+
+
+async def test_correction_is_forgotten_with_what_it_corrected(drive: Driver, store: WatchedStore) -> None:
+    know(
+        store,
+        old=known_fact("The user lives in Lisbon.", superseded_by="edit-1-0", invalid_at=iso(1)),
+        **{"edit-1-0": known_fact("The user lives in Porto.", episode="edit-1", message_ids=[])},
+    )
+    await drive(forget_fact(ALEX, store, "edit-1-0", now=NOW))
+    assert facts_in(store) == {}
+
+
+async def test_source_that_confirmed_can_be_forgotten_alone(drive: Driver, store: WatchedStore) -> None:
+    know(
+        store,
+        fact=known_fact("The user lives in Lisbon.", confirmed_at=iso(9), said_at=iso(0)),
+        first=known_fact("Lives in Lisbon.", confirms="fact", said_at=iso(5), message_ids=["m5"], episode="e5"),
+        last=known_fact("Home is Lisbon.", confirms="fact", said_at=iso(9), message_ids=["m9"], episode="e9"),
+    )
+    await drive(forget_fact(ALEX, store, "last", now=NOW))
+    assert {key: fact["confirmed_at"] for key, fact in facts_in(store).items() if key == "fact"} == {"fact": iso(5)}
+    assert set(facts_in(store)) == {"fact", "first"}

@@ -150,7 +150,7 @@ async def test_nothing_known_recalls_nothing(remember: Recall) -> None:
 
 async def test_no_messages_recall_nothing(drive: Driver, store: WatchedStore) -> None:
     flow = recall(state(), ALEX, store, config=RecallConfig(), buffer=BufferConfig(), now=NOW)
-    assert await drive(flow) == {"recalled": None, "summary": None}
+    assert await drive(flow) == {"recalled": None, "summary": None, "pinned": None}
     assert not store.batches
 
 
@@ -160,7 +160,15 @@ async def test_empty_question_searches_nothing(remember: Recall, store: WatchedS
     store.forget_calls()
     asked = human("h9").model_copy(update={"content": empty})
     assert await remember.block(asked) == ""
-    assert not [op for ops in store.batches for op in ops if isinstance(op, SearchOp)]
+    assert [op.filter for ops in store.batches for op in ops if isinstance(op, SearchOp)] == [
+        {"is_pinned": True, "superseded_by": None}
+    ]
+
+
+async def test_source_that_only_confirms_is_not_recalled(remember: Recall, store: WatchedStore) -> None:
+    know(store, f1=known_fact("The user lives in Lisbon."), f2=known_fact("Lisbon is home.", confirms="f1"))
+    block = await remember.block()
+    assert ("lives in Lisbon" in block, "is home" in block) == (True, False)
 
 
 async def test_memory_of_another_user_is_not_recalled(remember: Recall, store: WatchedStore) -> None:

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_hybrid_memory.memories import TRUST_ORDER
-from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, VERSION
+from langchain_hybrid_memory.config import ExtractConfig
+from langchain_hybrid_memory.memories import TRUST_ORDER, Fact
+from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED
+from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
 from langchain_hybrid_memory.questions import is_only_asking
-from langchain_hybrid_memory.steps.ground import fold, ground, is_quoted
-from langchain_hybrid_memory.steps.settle import Facts, Settlement, revive, settle
+from langchain_hybrid_memory.steps.ground import claim_of, fold, ground, is_quoted
+from langchain_hybrid_memory.steps.settle import VERSION, Facts, Settlement, is_current, revive, settle
 from tests.doubles.builders import NOW, extracted, iso, known_fact, lives_in, said
 
 if TYPE_CHECKING:
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
     from langchain_hybrid_memory.prompts.extraction import ExtractedFact
 
 
+CONFIG = ExtractConfig()
+
+
 def grounded(
     *facts: ExtractedFact, messages: Sequence[StoredMessage], aliases: Mapping[str, str] | None = None
 ) -> list[tuple[str, str]]:
     """The values kept, each with the message it was found in."""
-    candidates, _ = ground(facts, messages, aliases=aliases or {}, max_facts=60)
+    candidates, _ = ground(facts, messages, aliases=aliases or {}, config=CONFIG)
     return [(candidate.fact.value, candidate.message["id"]) for candidate in candidates]
 
 
@@ -38,15 +43,17 @@ def settled(
     known: Facts | None = None,
     aliases: Mapping[str, str] | None = None,
     names: Sequence[str] = (),
+    **more: Any,
 ) -> Settlement:
     """Ground and settle; every known fact was shown to the model, in order."""
-    candidates, rejected = ground(facts, messages, aliases=aliases or {}, max_facts=60)
+    candidates, rejected = ground(facts, messages, aliases=aliases or {}, config=CONFIG)
     assert not rejected
-    return settle(candidates, known or {}, numbered=list(known or {}), names=names, now=NOW)
+    spelled = {name: [name] for name in names}
+    return settle(candidates, known or {}, numbered=list(known or {}), names=spelled, now=NOW, **more)
 
 
 def current(facts: Mapping[str, StoredFact]) -> list[str]:
-    return [fact["value"] for fact in facts.values() if fact["superseded_by"] is None]
+    return [fact["value"] for fact in facts.values() if is_current(fact)]
 
 
 HOME = said("m1", "Hi! I  live in\nLisbon, by the sea.")
@@ -61,7 +68,7 @@ def test_quote_is_found_whatever_its_case_and_white_space(quote: str) -> None:
 
 @pytest.mark.parametrize("quote", ["I live in Porto", "", "  ", "I liv in Lisbon", "I live in Lisbon by the sea"])
 def test_invented_quote_is_rejected_and_counted(quote: str) -> None:
-    candidates, rejected = ground([extracted(quote)], [HOME], aliases={}, max_facts=60)
+    candidates, rejected = ground([extracted(quote)], [HOME], aliases={}, config=CONFIG)
     assert (candidates, dict(rejected)) == ([], {"quote not found": 1})
 
 
@@ -84,7 +91,7 @@ def test_candidates_come_in_the_order_of_their_messages() -> None:
 
 def test_facts_beyond_the_limit_and_empty_ones_are_rejected_and_counted() -> None:
     facts = [lives_in("Lisbon", fact=" "), lives_in("Lisbon"), lives_in("Lisbon"), lives_in("Lisbon")]
-    candidates, rejected = ground(facts, [HOME], aliases={}, max_facts=2)
+    candidates, rejected = ground(facts, [HOME], aliases={}, config=ExtractConfig(max_facts=2))
     assert (len(candidates), dict(rejected)) == (1, {"empty": 1, "too many": 2})
 
 
@@ -112,14 +119,19 @@ def test_new_fact_is_kept_with_its_source() -> None:
             "trust": "user",
             "valid_at": "2020-02-01T00:00:00+00:00",
             "invalid_at": None,
+            "stated_end": None,
             "recorded_at": iso(0),
             "superseded_by": None,
-            "confirmed_by": [],
+            "confirms": None,
+            "claim": claim_of("user", "residence", "Lisbon"),
+            "said_at": iso(1),
             "confirmed_at": iso(1),
+            "is_pinned": False,
             "thread": "t7",
             "episode": "e7",
             "message_ids": ["m1"],
             "quote": "I live in Lisbon",
+            "prompt": PROMPT,
             "extractor": VERSION,
         }
     }
@@ -154,7 +166,7 @@ def test_same_claim_confirms_instead_of_doubling() -> None:
     fact = lives_in("LISBON", fact="Their home is the city of Lisbon.")
     result = settled(fact, messages=[said_again], known=known)
     assert (result.added, result.confirmed) == ([], ["k"])
-    assert result.facts["k"]["confirmed_by"] == ["e-m9"]
+    assert (result.facts["e-m9-0"]["confirms"], result.facts["e-m9-0"]["quote"]) == ("k", "I live in LISBON")
     assert result.facts["k"]["confirmed_at"] == iso(5)
     assert (result.facts["k"]["text"], result.facts["k"]["valid_at"]) == ("The user lives in Lisbon.", iso(0))
 
@@ -162,7 +174,7 @@ def test_same_claim_confirms_instead_of_doubling() -> None:
 def test_older_confirmation_does_not_make_a_fact_older() -> None:
     known = {"k": known_fact("The user lives in Lisbon.")}
     result = settled(lives_in("Lisbon"), messages=[said("m9", "I live in Lisbon", at=iso(-5))], known=known)
-    assert result.facts["k"]["confirmed_at"] == iso(0)
+    assert (result.confirmed, "k" in result.facts) == (["k"], False)
 
 
 def test_same_sentence_confirms_whatever_value_was_given() -> None:
@@ -269,8 +281,8 @@ def test_lower_trust_never_ends_higher(known_trust: str, trust: str, days: int) 
     for key, fact in facts.items():
         if fact["superseded_by"] is not None:
             assert rank[fact["superseded_by"]] >= rank[key]
-    if rank["k"] == rank["e-m1-0"]:
-        assert current(facts) == (["Porto"] if days > 0 else ["Lisbon"])
+    is_new = (rank["e-m1-0"], days) > (rank["k"], 0)
+    assert current(facts) == (["Porto"] if is_new else ["Lisbon"])
 
 
 def test_older_statement_that_comes_late_does_not_end_a_newer_one() -> None:
@@ -315,8 +327,8 @@ def test_two_statements_in_one_batch_are_settled_in_order() -> None:
 def test_claim_made_twice_in_one_batch_is_one_fact() -> None:
     messages = [HOME, said("m2", "As I said, I live in Lisbon")]
     result = settled(lives_in("Lisbon"), lives_in("Lisbon", message=2), messages=messages)
-    assert list(result.facts) == ["e-m1-0"]
-    assert result.facts["e-m1-0"]["confirmed_by"] == ["e-m2"]
+    assert result.added == ["e-m1-0"]
+    assert {key: fact["confirms"] for key, fact in result.facts.items()} == {"e-m1-0": None, "e-m2-0": "e-m1-0"}
 
 
 def test_each_episode_counts_its_own_facts() -> None:
@@ -357,7 +369,7 @@ def test_folding_keeps_the_words(text: str, folded: str) -> None:
 
 def test_only_the_user_makes_facts_about_the_user() -> None:
     message = said("m1", "So you live in Porto.", role="assistant")
-    candidates, rejected = ground([lives_in("Porto", "you live in Porto")], [message], aliases={}, max_facts=60)
+    candidates, rejected = ground([lives_in("Porto", "you live in Porto")], [message], aliases={}, config=CONFIG)
     assert not candidates
     assert rejected == {"about the user by another": 1}
 
@@ -372,16 +384,22 @@ def test_only_the_user_makes_facts_about_the_user() -> None:
     ],
 )
 def test_question_makes_no_fact(text: str, quote: str) -> None:
-    candidates, rejected = ground([lives_in("Porto", quote)], [said("m1", text)], aliases={}, max_facts=60)
+    candidates, rejected = ground([lives_in("Porto", quote)], [said("m1", text)], aliases={}, config=CONFIG)
     assert not candidates
     assert rejected == {"a question": 1}
+
+
+def test_what_a_question_is_about_makes_a_fact() -> None:
+    fact = lives_in("Porto", "my flat in Porto")
+    candidates, rejected = ground([fact], [said("m1", "Is my flat in Porto too small?")], aliases={}, config=CONFIG)
+    assert (len(candidates), dict(rejected)) == (1, {})
 
 
 @pytest.mark.parametrize(
     "text", ["I live in Porto. Do you?", "I live in Porto, where is good bread?", "I live in Porto"]
 )
 def test_statement_beside_a_question_makes_a_fact(text: str) -> None:
-    candidates, rejected = ground([lives_in("Porto")], [said("m1", text)], aliases={}, max_facts=60)
+    candidates, rejected = ground([lives_in("Porto")], [said("m1", text)], aliases={}, config=CONFIG)
     assert not rejected
     assert len(candidates) == 1
 
@@ -393,6 +411,10 @@ def test_statement_beside_a_question_makes_a_fact(text: str) -> None:
         ("Where do I live? And why?", True),
         ("你住在哪里？", True),
         ("Where do I live? I moved.", False),
+        ("I moved to Porto, where is good bread?", False),
+        ("Hey, I'm worried about Scott, is 72% good?", False),
+        ("What's the best way to help Scott, who's in 7th grade, improve his recent math test score of 68%?", False),
+        ("Am I in Porto, or where am I?", True),
         ("I moved to Porto", False),
         ("?!", False),
         ("", False),
@@ -400,3 +422,124 @@ def test_statement_beside_a_question_makes_a_fact(text: str) -> None:
 )
 def test_message_that_only_asks_is_recognized(text: str, *, is_only_question: bool) -> None:
     assert is_only_asking(text) is is_only_question
+
+
+SUSHI = {"attribute": "preference", "value": "sushi"}
+
+
+def test_denial_of_a_claim_does_not_confirm_it_but_ends_it() -> None:
+    known = {"k": known_fact("The user likes sushi.", **SUSHI)}
+    fact = extracted("I don't like sushi", fact="The user does not like sushi.", **SUSHI)
+    result = settled(fact, messages=[said("m1", "I don't like sushi", at=iso(1))], known=known)
+    assert (result.confirmed, result.added, result.superseded) == ([], ["e-m1-0"], ["k"])
+
+
+def test_denial_confirms_a_denial() -> None:
+    known = {"k": known_fact("The user hates sushi.", **SUSHI)}
+    fact = extracted("I don't like sushi", fact="The user does not like sushi.", **SUSHI)
+    result = settled(fact, messages=[said("m1", "I don't like sushi", at=iso(1))], known=known)
+    assert (result.confirmed, result.added) == (["k"], [])
+
+
+def test_event_that_did_not_happen_again_ends_nothing() -> None:
+    known = {"k": known_fact("The user went to Rome.", attribute="event", value="Rome")}
+    fact = extracted("I didn't go to Rome", attribute="event", value="Rome", fact="The user did not go to Rome.")
+    assert settled(fact, messages=[said("m1", "I didn't go to Rome", at=iso(9))], known=known).superseded == []
+
+
+def test_value_that_was_over_when_it_was_told_ends_nothing_and_is_not_the_same_claim() -> None:
+    known = {"k": known_fact("The user lives in Rome.", value="Rome")}
+    past = lives_in("Rome", since="2010-01-01", until="2015-01-01", fact="The user lived in Rome from 2010 to 2015.")
+    also = lives_in("Oslo", until="2010-01-01", fact="Until 2010 the user lived in Oslo.")
+    message = said("m1", "I live in Rome, I live in Oslo", at=iso(9))
+    result = settled(past, also, messages=[message], known=known)
+    assert (result.superseded, result.confirmed) == ([], [])
+    assert {fact["value"]: fact["invalid_at"] for fact in result.facts.values()} == {
+        "Rome": "2015-01-01T00:00:00+00:00",
+        "Oslo": "2010-01-01T00:00:00+00:00",
+    }
+    assert current(
+        settled(lives_in("Bern"), messages=[said("m2", "I live in Bern", at=iso(10))], known=result.facts).facts
+    ) == ["Bern"]
+
+
+def test_end_that_was_told_stays_when_what_superseded_is_taken_away() -> None:
+    told = known_fact("A.", superseded_by="b", invalid_at=iso(1), stated_end=iso(5))
+    left = revive({"a": told, "b": known_fact("B.")}, {"b": known_fact("B.")})
+    assert (left["a"]["superseded_by"], left["a"]["invalid_at"]) == (None, iso(5))
+
+
+def test_more_trustworthy_source_makes_the_claim_and_the_other_confirms_it() -> None:
+    likes = {"subject": "sarah", "attribute": "preference", "value": "tea"}
+    known = {"k": known_fact("Sarah likes tea.", trust="assistant", valid_at=iso(-3), **likes)}
+    fact = extracted("Sarah likes tea", fact="Sarah is fond of tea.", **likes)
+    result = settled(fact, messages=[said("m1", "Sarah likes tea", at=iso(1))], known=known)
+    new = result.facts["e-m1-0"]
+    assert (result.facts["k"]["confirms"], new["confirms"], new["trust"]) == ("e-m1-0", None, "user")
+    assert (new["valid_at"], new["confirmed_at"]) == (iso(-3), iso(1))
+
+
+def test_application_has_the_last_word_and_gives_the_reason() -> None:
+    seen: list[tuple[str, str]] = []
+
+    def admit(fact: Fact) -> str | None:
+        seen.append((fact.id, fact.text))
+        return "too private" if fact.category == "health" else None
+
+    ill = extracted("I am ill", attribute="health", value="ill", fact="The user is ill.")
+    message = said("m1", "I live in Lisbon, I am ill")
+    result = settled(lives_in("Lisbon"), ill, messages=[message], admit=admit)
+    assert seen == [("", "The user lives in Lisbon."), ("", "The user is ill.")]
+    assert (list(result.facts), dict(result.rejected)) == (["e-m1-0"], {"too private": 1})
+
+
+@pytest.mark.parametrize(("category", "kept"), [("places", True), ("other", True), ("boats", False), ("", False)])
+def test_fact_is_filed_under_one_of_the_applications_categories(category: str, *, kept: bool) -> None:
+    config = ExtractConfig(categories=("places", "people"))
+    fact = lives_in("Lisbon", category=category)
+    candidates, rejected = ground([fact], [HOME], aliases={}, config=config)
+    assert (len(candidates), dict(rejected)) == ((1, {}) if kept else (0, {"unknown category": 1}))
+    assert [settle(candidates, {}, numbered=[], names={}, now=NOW).facts["e-m1-0"]["category"] for _ in candidates] == (
+        [category] if kept else []
+    )
+
+
+@pytest.mark.parametrize("held", [{"is_pinned": True}, {"superseded_by": "edit-1-0"}], ids=["pinned", "corrected"])
+def test_what_the_user_holds_takes_in_what_the_same_words_give_again(held: dict[str, Any]) -> None:
+    message = said("m1", "I live in Lisbon and love it")
+    known = {"e-m1-0": known_fact("The user lives in Lisbon.", message_ids=["m1"], quote="I live in Lisbon", **held)}
+    loves = extracted("love it", attribute="opinion", value="loves it", fact="The user loves Lisbon.")
+    result = settled(
+        lives_in("Lisboa", "live in Lisbon", fact="Home is Lisboa."), loves, messages=[message], known=known
+    )
+    assert list(result.facts) == ["e-m1-1"]
+    assert (result.added, result.confirmed, result.superseded) == (["e-m1-1"], [], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "quote", "reason"),
+    [
+        ("We are not moving to Chicago", "moving to Chicago", "a negation was lost"),
+        ('Sarah says "I live in Chicago"', "I live in Chicago", "somebody else's words"),
+        ("If I live in Chicago, so what", "I live in Chicago", "a supposition"),
+    ],
+)
+def test_what_is_not_asserted_is_rejected_with_its_reason(text: str, quote: str, reason: str) -> None:
+    fact = lives_in("Chicago", quote, fact="The user lives in Chicago after moving there.")
+    candidates, rejected = ground([fact], [said("m1", text)], aliases={}, config=CONFIG)
+    assert (candidates, dict(rejected)) == ([], {reason: 1})
+
+
+@pytest.mark.parametrize("role", ["assistant", "tool"])
+def test_only_the_user_gives_standing_instructions(role: Any) -> None:
+    order = extracted("Always answer in French", subject="assistant", attribute="instruction", value="F", fact="F.")
+    candidates, rejected = ground(
+        [order], [said("m1", "Always answer in French", role=role)], aliases={}, config=CONFIG
+    )
+    assert (candidates, dict(rejected)) == ([], {"about the user by another": 1})
+
+
+def test_what_the_assistant_did_is_kept_as_the_assistants() -> None:
+    did = extracted("I booked Luigi's", subject="assistant", attribute="event", value="Luigi's", fact="Booked Luigi's.")
+    (fact,) = settled(did, messages=[said("m1", "I booked Luigi's for you", role="assistant")]).facts.values()
+    assert (fact["subject"], fact["trust"]) == ("assistant", "assistant")
