@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_hybrid_memory.store._notes import confirmed_among, count_notes, items_of, noted_items
+from langchain_hybrid_memory.store._notes import confirmed_among, items_of, noted_items
 from langchain_hybrid_memory.store._shards import LARGE, common_items, common_shard, has_common_outside, own_shards
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ def nearest(
     Chroma refuses ids it does not hold: nobody may change it between the connection's snapshot and the end of this.
     """
     places = _narrowed(connection, prefix, items) if items is not None else _places(connection, prefix)
-    asked = count + count_notes(connection)
+    asked = count
     while True:
         found = [vectors.nearest(shard, embedding, count=asked, among=among) for shard, among in places.shards.items()]
         near = items_of(connection, [record for _, record in sorted(pair for some in found for pair in some)])
         if len(near) >= count or all(len(some) < asked for some in found):
             return list(dict.fromkeys([*near[:count], *places.items]))
-        asked *= 4  # several records belong to one item
+        asked *= 4  # several records belong to one item, or to none any more
 
 
 def _places(connection: sqlite3.Connection, prefix: bytes) -> Places:

@@ -25,6 +25,12 @@ NOTES: Final = """
     LEFT JOIN item ON item.id = vector.item WHERE sequence > ? ORDER BY sequence LIMIT ?
 """
 
+# CROSS JOIN keeps SQLite from starting with the items, which are many, instead of the notes, which are few
+NOTED_ITEMS: Final = """
+    SELECT DISTINCT item.id FROM pending CROSS JOIN vector ON vector.record = pending.record
+    AND vector.shard = pending.shard CROSS JOIN item ON item.id = vector.item WHERE namespace >= ? AND namespace < ?
+"""
+
 
 class Note(NamedTuple):
     """One record that Chroma shall hold as it is now, or not at all when `embedding` and the rest are `None`."""
@@ -92,19 +98,15 @@ def count_notes(connection: sqlite3.Connection) -> int:
 
 def noted_items(connection: sqlite3.Connection, prefix: bytes, items: Sequence[int] | None) -> list[int]:
     """The items below a prefix, or among some, with a vector that Chroma has not been told."""
-    sql = (
-        "SELECT DISTINCT item.id FROM pending JOIN vector ON vector.record = pending.record AND vector.shard = "
-        "pending.shard JOIN item ON item.id = vector.item WHERE namespace >= ? AND namespace < ?"
-    )
-    noted = [row[0] for row in connection.execute(sql, namespace_range(prefix))]
+    noted = [row[0] for row in connection.execute(NOTED_ITEMS, namespace_range(prefix))]
     return noted if items is None else list(set(noted).intersection(items))
 
 
 def noted_namespaces(connection: sqlite3.Connection) -> list[bytes]:
     """The namespaces of the items that Chroma has not been told about."""
     sql = (
-        "SELECT DISTINCT namespace FROM pending JOIN vector ON vector.record = pending.record "
-        "JOIN item ON item.id = vector.item"
+        "SELECT DISTINCT namespace FROM pending CROSS JOIN vector ON vector.record = pending.record "
+        "CROSS JOIN item ON item.id = vector.item"
     )
     return [row[0] for row in connection.execute(sql)]
 

@@ -29,7 +29,7 @@ LARGEST_POOL: Final = 1_000
 """A longer page than this is filled up with the rest of the scope, scored one by one."""
 WIDE: Final = 4
 """With a filter, so many times more are asked for first: most filters let many items pass."""
-KEYWORD_ROWS: Final = 2_000
+KEYWORD_ROWS: Final = 500
 """In a large scope, the items with the query's rarest terms, up to so many, compete to be keyword candidates."""
 BY_ROW: Final = 200
 """Up to so many items, reading the words of each is faster than asking the keyword index."""
@@ -154,8 +154,9 @@ class Reader(NamedTuple):
         for count, match in sorted(pair for pair in counts if pair[0]):
             if scores and count > room:
                 break
+            rarity = math.log(1 + total / count)
             for (item,) in self.connection.execute(NEWEST_MATCHES, (match, room)):
-                scores[item] += math.log(1 + total / count)
+                scores[item] += rarity
             room -= min(count, room)
         best = sorted(scores, key=lambda item: -scores[item])
         return best[:pool] if op.condition is None else self._holding(op.condition, best)[:pool]

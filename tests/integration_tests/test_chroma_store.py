@@ -7,20 +7,16 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
-from langgraph.store.base import PutOp
 
 from langchain_hybrid_memory.errors import StoreInUseError
 from langchain_hybrid_memory.store import ChromaStore, _follower, _search
 from tests.doubles.backends import embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 HOME = ("user", "alex")
@@ -124,48 +120,3 @@ def test_process_that_never_closes_exits_cleanly(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def fill(store: ChromaStore, items: int) -> None:
-    words = np.random.default_rng(0).choice([f"word{n}" for n in range(3_000)], (items, 30))
-    for start in range(0, items, 1_000):
-        rows = enumerate(words[start : start + 1_000].tolist(), start)
-        store.batch([PutOp(HOME, str(n), {"text": " ".join(row), "kind": "ab"[n % 2], "n": n}) for n, row in rows])
-
-
-def median_ms(work: Callable[[], object], times: int = 25) -> float:
-    taken = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - began)
-    return round(1_000 * sorted(taken)[times // 2], 2)
-
-
-@pytest.mark.parametrize("items", [1_000, 10_000])
-def test_what_it_costs(tmp_path: Path, items: int, capsys: pytest.CaptureFixture[str]) -> None:
-    vectors = np.random.default_rng(1).normal(size=(items + 2_000, 384)).astype("float32")
-    rows = count()
-    embed = lambda texts: [vectors[next(rows) % len(vectors)] for _ in texts]  # noqa: E731 - a stub
-    with ChromaStore.open(tmp_path, index={"embed": embed, "dims": 384, "fields": ["text"]}) as store:
-        fill(store, items)
-        numbers = count()
-        two = lambda: store.batch(  # noqa: E731 - timed below
-            [PutOp((*HOME, "q"), str(next(numbers)), {"text": "queued " * 30}, index=False) for _ in range(2)]
-        )
-        query = "word3 word50 word700 word1500"
-        costs = {
-            "put of 2, not indexed": median_ms(two),
-            "put of 1, indexed": median_ms(lambda: store.put(HOME, "new", {"text": f"words {next(numbers)}"})),
-            "put of 20, indexed": median_ms(
-                lambda: store.batch([PutOp(HOME, f"n{n}", {"text": f"words {next(numbers)}"}) for n in range(20)]), 9
-            ),
-            "search with query": median_ms(lambda: store.search(HOME, query=query)),
-            "search with query and filter": median_ms(lambda: store.search(HOME, query=query, filter={"kind": "a"})),
-            "newest 50": median_ms(lambda: store.search(HOME, limit=50)),
-            "newest 50, filtered": median_ms(lambda: store.search(HOME, limit=50, filter={"kind": "a"})),
-            "get": median_ms(lambda: store.get(HOME, "7")),
-        }
-    with capsys.disabled():
-        print(f"\n{items} items, 384 numbers a vector, medians in ms: {costs}")  # noqa: T201 - for the reader
-    assert len(costs) == 8
