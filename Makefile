@@ -22,8 +22,9 @@ format: $(DEV)/.ready ## Rewrite the code in the project's style
 	$(DEV)/bin/ruff format .
 	$(DEV)/bin/ruff check --fix .
 
-bench: $(DEV)/.ready ## Measure checkpoint growth and the time memory adds to a turn
+bench: $(DEV)/.ready ## Measure checkpoint growth, the time memory adds to a turn, and what the store costs
 	$(DEV)/bin/python -m tests.benchmarks $(ARGS)
+	$(DEV)/bin/python -m tests.benchmarks.store --out store.json
 
 $(CHAT)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(CHAT)

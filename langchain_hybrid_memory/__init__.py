@@ -6,6 +6,7 @@ from langchain_hybrid_memory.embedding import create_embedding
 from langchain_hybrid_memory.errors import (
     AmbiguousNameError,
     ConfigurationError,
+    EmbeddingMismatchError,
     ExtractionError,
     FilterError,
     HybridMemoryError,
@@ -13,6 +14,7 @@ from langchain_hybrid_memory.errors import (
     MissingUserError,
     ModelUnavailableError,
     StorageError,
+    StoreInUseError,
     UnknownFactError,
 )
 from langchain_hybrid_memory.hybrid_memory import HybridMemory
@@ -27,6 +29,7 @@ __all__ = [
     "BufferConfig",
     "ChromaStore",
     "ConfigurationError",
+    "EmbeddingMismatchError",
     "Entity",
     "ExtractConfig",
     "ExtractionError",
@@ -48,6 +51,7 @@ __all__ = [
     "Receipt",
     "Status",
     "StorageError",
+    "StoreInUseError",
     "SummaryConfig",
     "UnknownFactError",
     "UserMemory",

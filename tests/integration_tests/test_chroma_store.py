@@ -19,6 +19,7 @@ from tests.doubles.backends import embedded
 if TYPE_CHECKING:
     from pathlib import Path
 
+KILLS = 5
 HOME = ("user", "alex")
 INDEX: Any = {"embed": DeterministicFakeEmbedding(size=64), "dims": 64, "fields": ["text"]}
 WRITER = """
@@ -61,9 +62,9 @@ def test_killed_writer_loses_no_acknowledged_write_and_leaves_none_half(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_search, "LARGE", 0)
-    for attempt in range(5):
+    for attempt in range(KILLS):
         writer = start_writer(tmp_path, attempt * 10_000)
-        time.sleep(0.15 + 0.07 * attempt)
+        time.sleep(0.15 + 0.07 * (attempt % 8))
         acknowledged = [int(line) for line in kill(writer)]
         last = acknowledged[-1] if acknowledged else attempt * 10_000 - 1
         with ChromaStore.open(tmp_path, index=INDEX) as store:

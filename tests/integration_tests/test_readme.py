@@ -52,4 +52,4 @@ def test_examples_remember_from_one_to_the_next(capsys: pytest.CaptureFixture[st
     first, *rest = capsys.readouterr().out.splitlines()
     assert first == "I was shown: Hi, I'm Alex and I live in Lisbon."
     assert any("I live in Lisbon" in line for line in rest[1:]), "the agent of the second example is told"
-    assert "Google" in rest[-1]
+    assert any("Google" in line for line in rest)
