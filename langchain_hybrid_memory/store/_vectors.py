@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import warnings
 from contextlib import closing
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COLLECTION: Final = "hybrid-memory"
+SHARD: Final = re.compile(rf"{COLLECTION}(-[0-9]+)?")
 DATABASE: Final = "chroma.sqlite3"
 # 200 neighbors looked at: recall of the first 100 near 1 on random vectors, 2.5 ms of 10,000. One thread: with two,
 # now and then an element was changed and not written to the file.
@@ -115,10 +117,10 @@ class VectorIndex:
         return self._collection(shard).count()
 
     def keep_only(self, shards: Some[int]) -> None:
-        """Drop the collections of all other shards."""
+        """Drop the collections of all other shards; what somebody else keeps in the directory stays."""
         kept = {_name(shard) for shard in shards}
         for collection in self._client.list_collections():
-            if collection.name.startswith(COLLECTION) and collection.name not in kept:
+            if SHARD.fullmatch(collection.name) and collection.name not in kept:
                 self._client.delete_collection(collection.name)
         self._collections = {shard: held for shard, held in self._collections.items() if shard in shards}
 

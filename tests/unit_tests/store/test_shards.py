@@ -189,3 +189,11 @@ async def test_ranked_pages_of_thousands_are_disjoint_and_complete(
         for page in pages:
             scores = [hit.score for hit in page if hit.score is not None]
             assert scores == sorted(scores, reverse=True)
+
+
+def test_collections_of_others_are_left_alone(open_store: OpenStore) -> None:
+    store = open_store()
+    for name in ("hybrid-memory-of-mine", "hybrid-memory-99", "notes"):
+        vectors_of(store)._client.create_collection(name, embedding_function=None)
+    store.close()
+    assert sorted(records_by_shard(open_store())) == ["hybrid-memory", "hybrid-memory-of-mine", "notes"]
