@@ -104,6 +104,9 @@ class Pending(TypedDict):
     """Whether facts are to be drawn from it; otherwise work on it ends when it is indexed."""
     is_indexed: bool
     attempts: int
+    """How many times learning from it failed."""
+    retry_at: str | None
+    """When a failed one is tried again, by itself."""
     error: str | None
 
 

@@ -11,7 +11,7 @@ from langgraph.runtime import get_runtime
 
 from langchain_hybrid_memory.errors import ConfigurationError, MissingUserError
 
-Kind: TypeAlias = Literal["messages", "facts", "entities", "summaries", "threads"]
+Kind: TypeAlias = Literal["messages", "facts", "entities", "summaries", "threads", "usage"]
 MemorySwitch: TypeAlias = Literal["on", "read", "off"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -63,7 +63,7 @@ def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpoi
         if checkpointer is not None:
             yield from _delete_thread(checkpointer, thread.key)
             removed["checkpointed threads"] += 1
-    for kind in ("messages", "facts", "entities", "summaries"):
+    for kind in ("messages", "facts", "entities", "summaries", "usage"):
         removed[kind] += yield from _clear(scope.namespace(kind), store)
     removed["queue entries"] += yield from _clear(scope.pending, store)
     removed["threads"] += yield from _clear(scope.namespace("threads"), store)

@@ -135,6 +135,7 @@ def log(
                 learns=learns,
                 is_indexed=False,
                 attempts=0,
+                retry_at=None,
                 error=None,
             ),
             scope,

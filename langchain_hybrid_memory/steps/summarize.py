@@ -8,27 +8,33 @@ from typing import cast
 from langchain_core.language_models import BaseChatModel
 from langgraph.store.base import BaseStore, GetOp, Item, PutOp
 
-from langchain_hybrid_memory._flow import Flow, batch, call, listing
+from langchain_hybrid_memory._flow import Flow, attempt, batch, call, listing, value_of
 from langchain_hybrid_memory.budget import TokenCounter, cut_text
 from langchain_hybrid_memory.config import SummaryConfig
 from langchain_hybrid_memory.errors import ExtractionError
 from langchain_hybrid_memory.memories import StoredMessage, StoredSummary
 from langchain_hybrid_memory.prompts.summary import summary_prompt
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.extract import Usage
+from langchain_hybrid_memory.steps.extract import Meter
 
 NOTHING = StoredSummary(text="", through_id="", through_position=-1, messages=0)
 
 
 def summarize(
-    scope: Scope, store: BaseStore, model: BaseChatModel, *, config: SummaryConfig, count: TokenCounter
-) -> Flow[tuple[int, Usage]]:
+    scope: Scope,
+    store: BaseStore,
+    model: BaseChatModel,
+    *,
+    config: SummaryConfig,
+    count: TokenCounter,
+    meter: Meter,
+) -> Flow[int]:
     """Bring the summary of the scope's thread up to date, if enough messages wait to be summarized.
 
     A long backlog is folded in several calls, each saved before the next, so that an interruption repeats none.
 
     Returns:
-        How many messages were folded in, and the cost.
+        How many messages were folded in; each call is counted by `meter` as it is made.
 
     Raises:
         ExtractionError: If the model answers with nothing; the summary so far stays.
@@ -38,14 +44,14 @@ def summarize(
     digest = cast("StoredSummary", cast("Item", item).value) if is_known else NOTHING
     behind = yield from _behind(scope, store, digest["through_position"])
     leaving = choose_leaving(behind, config=config, count=count)
-    usage = Usage()
     for portion in _portions(leaving, tokens=config.after_tokens, count=count):
         prompt = summary_prompt(digest["text"], portion, summary_tokens=config.summary_tokens)
-        answer = yield from call(model, prompt)
-        usage = usage.plus(answer)
+        outcome = yield from attempt(call(model, prompt))
+        meter.count(outcome.value)
+        answer = value_of(outcome)
         digest = _folded(digest, answer.text.strip(), portion, tokens=2 * config.summary_tokens, count=count)
         yield from batch(store, [PutOp(scope.namespace("summaries"), scope.thread_id, dict(digest), index=False)])
-    return len(leaving), usage
+    return len(leaving)
 
 
 def choose_leaving(

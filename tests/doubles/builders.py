@@ -149,6 +149,7 @@ def entry(episode: str, *message_ids: str, **more: Any) -> Pending:
         "learns": True,
         "is_indexed": False,
         "attempts": 0,
+        "retry_at": None,
         "error": None,
     }
     return cast("Pending", value | more)
@@ -164,6 +165,7 @@ def queued(key: str, **more: Any) -> Episode:
         "is_complete": True,
         "learns": True,
         "attempts": 0,
+        "retry_at": "",
         "entries": {},
     }
     return cast("Episode", value | more)

@@ -25,6 +25,7 @@ PUBLIC = [
     "HybridMemoryError",
     "HybridMemoryMiddleware",
     "ImportFormatError",
+    "MemorizeConfig",
     "Message",
     "MissingUserError",
     "ModelUnavailableError",
