@@ -165,6 +165,8 @@ class Background:
         with self._hiring:
             waits, self._waits = self._waits, {}
             self._hiring.notify_all()
+        if self._mode == "background":
+            self._claims.ask_all(Urgency.DUE)
         for user_id, wait in waits.items():
             if wait.is_batch:
                 yield from self._schedule(user_id, wait.store, Urgency.DUE)

@@ -41,6 +41,12 @@ class Claims:
             self._active.add(user_id)
             return is_free
 
+    def ask_all(self, urgency: Urgency) -> None:
+        """Have everybody who is being worked on looked at once more."""
+        with self._changed:
+            for user_id in self._active:
+                self._again[user_id] = max(urgency, self._again.get(user_id, Urgency.TURN))
+
     def begin(self, user_id: str) -> Urgency:
         """Take up what was asked for."""
         with self._changed:

@@ -31,6 +31,10 @@ class StoredMessage(TypedDict):
     at: str
     position: int
     """Index of the message in its thread, counted from 0."""
+    after: str | None
+    """Id of the message it followed, so that the log is a tree; `None` where that is not known."""
+    is_abandoned: bool
+    """Whether the thread went on without it: it was regenerated, or a message before it was edited."""
     is_indexed: bool
 
 

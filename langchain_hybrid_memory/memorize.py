@@ -25,6 +25,7 @@ from langchain_hybrid_memory.ledger import Cost, since
 from langchain_hybrid_memory.memories import StoredMessage
 from langchain_hybrid_memory.prompts.extraction import Extraction
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.branch import settle_branches
 from langchain_hybrid_memory.steps.consolidate import consolidate
 from langchain_hybrid_memory.steps.extract import Meter, Neighbor, Usage, choose_episodes, extract, find_neighbors
 from langchain_hybrid_memory.steps.index import index
@@ -86,6 +87,8 @@ class MemorizeState(TypedDict, total=False):
     tried: list[str]
     chosen: list[Episode]
     messages: list[StoredMessage]
+    abandoned: list[StoredMessage]
+    """Messages of the chosen episodes that their thread went on without: what they gave is taken away."""
     neighbors: list[Neighbor]
     extraction: dict[str, Any]
     error: str | None
@@ -113,6 +116,8 @@ class _Steps:
             is_forced = state.get("is_forced", False)
             is_leased = yield from take_lease(scope, store, owner=owner, now=self._core.now(), is_forced=is_forced)
         queue = yield from load(scope, store)
+        if (yield from settle_branches(scope, store, queue, now=self._core.now())):
+            queue = yield from load(scope, store)
         return {"queue": queue, "owner": owner, "is_leased": is_leased, "error": None}
 
     def index(self, state: MemorizeState) -> Flow[MemorizeState]:
@@ -140,12 +145,15 @@ class _Steps:
             return nothing
         if (yield from is_spent(scope, store, cap=extract.daily_tokens, now=now)):
             return {**nothing, "capped": len(waiting), "wait_seconds": None}
-        messages = yield from load_messages(scope, store, waiting)
+        loaded = yield from load_messages(scope, store, waiting)
+        messages = [message for message in loaded if not message.get("is_abandoned")]
         if not is_forced and not state.get("is_due", True) and not self._is_batch(waiting, messages):
             return {**nothing, "wait_seconds": min([self._core.memorize.after_seconds, *retries])}
-        ordered = _as_said(waiting, messages)
+        ordered = _as_said(waiting, loaded)
         chosen, said = choose_episodes(ordered, messages, config=extract, count=self._core.count)
-        return {"chosen": chosen, "messages": said, "capped": 0}
+        keys = set(_keys(chosen))
+        gone = [_unsaid(m) for m in loaded if m["episode"] in keys and m.get("is_abandoned")]
+        return {"chosen": chosen, "messages": said, "abandoned": gone, "capped": 0}
 
     def _is_batch(self, waiting: Sequence[Episode], messages: Sequence[StoredMessage]) -> bool:
         """Whether enough turns wait for a model call; one that failed has waited already."""
@@ -182,7 +190,7 @@ class _Steps:
         consolidating = consolidate(
             self._scope(state),
             self._core.store(),
-            state["messages"],
+            [*state["messages"], *state.get("abandoned", ())],
             Extraction.model_validate(state["extraction"]),
             neighbors=state["neighbors"],
             max_facts=self._core.extract.max_facts,
@@ -271,6 +279,11 @@ def _as_said(episodes: Sequence[Episode], messages: Sequence[StoredMessage]) -> 
     """Order episodes by when they were said: those recorded together share their time of recording."""
     said = {m["episode"]: (m["at"], m["thread"], m["position"]) for m in reversed(messages)}
     return sorted(episodes, key=lambda episode: said.get(episode["key"], (episode["recorded_at"], "", 0)))
+
+
+def _unsaid(message: StoredMessage) -> StoredMessage:
+    """A message without its words, in which no quote can be found."""
+    return {**message, "text": "", "speaker": None}
 
 
 def _after_index(state: MemorizeState) -> str:

@@ -14,10 +14,10 @@ from langchain_hybrid_memory.memories import Receipt, StoredFact, StoredMessage
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.ground import is_quoted, without_quote
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
-from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
+from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS, FORGOTTEN
 from langchain_hybrid_memory.steps.settle import Facts, revive
 
-BLANK = "[forgotten]"
+BLANK = FORGOTTEN
 """Stands where a forgotten quote stood."""
 
 

@@ -18,7 +18,7 @@ from langchain_hybrid_memory.redaction import Redactor, keep_everything
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.compose import render, render_line, visible
-from langchain_hybrid_memory.steps.record import cursor_index, log, rememberable
+from langchain_hybrid_memory.steps.record import branch_of, cursor_index, log, place_of, rememberable
 
 
 def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
@@ -58,6 +58,8 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
     update = MemoryUpdate(summary=summary, recalled=_recalled(messages[asked], shown, config, count))
     if notes and cursor_index(state) == _unanswered(state, asked) - 1:
         update["recorded_through"] = str(messages[asked].id)
+        spoken = [said for said in rememberable(state, now=now) if said.position <= asked]
+        update |= branch_of(spoken, place_of(state))
     return update
 
 
@@ -78,7 +80,12 @@ def hits_from(found: Sequence[Result], scope: Scope, query: str, config: RecallC
     if not found:
         return []
     facts, messages, newest = (
-        [item for item in cast("list[SearchItem]", items) if scope.owns(item.namespace)] for items in found
+        [
+            item
+            for item in cast("list[SearchItem]", items)
+            if scope.owns(item.namespace) and not item.value.get("is_abandoned")
+        ]
+        for items in found
     )
     fresh = [item for item in newest if not item.value["is_indexed"]]
     return rank(query, facts=facts, messages=messages, fresh=fresh, keyword_weight=config.keyword_weight)
@@ -128,7 +135,8 @@ def _notes(state: MemoryState, asked: int, scope: Scope, *, now: datetime, redac
         return []
     fresh = {str(message.id) for message in messages[_unanswered(state, asked) : asked + 1]}
     spoken = [said for said in rememberable(state, now=now) if said.position <= asked]
-    return log(spoken, fresh, scope, now=now, redact=redact, learns=learns, is_complete=False)
+    place = place_of(state)
+    return log(spoken, fresh, scope, now=now, redact=redact, learns=learns, is_complete=False, place=place)
 
 
 def _summary_of_branch(item: Result, scope: Scope, messages: Sequence[AnyMessage]) -> ThreadSummary | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
@@ -14,9 +15,11 @@ from langchain_hybrid_memory.budget import is_from_person
 from langchain_hybrid_memory.memories import Pending, Role, StoredMessage, StoredThread, fingerprint, to_iso
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
+from langchain_hybrid_memory.state import Branch, MemoryState, MemoryUpdate
 
 ROLES: Mapping[type, Role] = {HumanMessage: "user", AIMessage: "assistant", ToolMessage: "tool"}
+FORGOTTEN = "[forgotten]"
+"""Stands in the log where forgotten words stood."""
 CONTEXT_CHARACTERS = 1_000
 """Of the message before, this many last characters serve as keyword context."""
 
@@ -31,6 +34,15 @@ class Utterance:
     at: datetime
     position: int
     speaker: str | None = None
+
+
+class Place(NamedTuple):
+    """Where in the log the messages of a state belong."""
+
+    tip: str | None
+    """Id of the last message of this branch in the log."""
+    offset: int
+    """What to add to an index in the state for a position in the log."""
 
 
 def record(
@@ -54,8 +66,9 @@ def record(
         return {}
     spoken = rememberable(state, now=now)
     fresh = yield from _not_recorded(spoken, state, scope, store, redact=redact)
-    yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, learns=learns))
-    return {"recorded_through": str(messages[-1].id)}
+    place = place_of(state)
+    yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, learns=learns, place=place))
+    return {"recorded_through": str(messages[-1].id), **branch_of(spoken, place)}
 
 
 def append(
@@ -104,6 +117,7 @@ def log(
     redact: Redactor,
     learns: bool,
     is_complete: bool = True,
+    place: Place | None = None,
 ) -> list[Op]:
     """The store writes that put `fresh` utterances of a thread into the log: the queue first, then the messages.
 
@@ -115,6 +129,7 @@ def log(
         redact: Applied to each text, once; only its result is stored.
         learns: Whether facts are to be drawn from them.
         is_complete: Whether the last turn has ended.
+        place: Where in the log the thread's state stands; `None` for what has no state and is only ever appended.
     """
     episodes = _episodes(spoken, scope.thread_id)
     members: dict[str, list[str]] = {}
@@ -142,11 +157,9 @@ def log(
         )
         for episode in dict.fromkeys(episodes[index] for index in written)
     ]
-    puts = [
-        _message(spoken[index], spoken[index - 1].text if index else "", episodes[index], scope, redact=redact)
-        for index in written
-    ]
-    thread = StoredThread(last_at=to_iso(now), length=spoken[-1].position + 1)
+    puts = [_message(spoken, index, episodes[index], scope, redact=redact, place=place) for index in written]
+    offset = place.offset if place else 0
+    thread = StoredThread(last_at=to_iso(now), length=spoken[-1].position + offset + 1)
     return [*markers, *puts, PutOp(scope.namespace("threads"), scope.thread_id, dict(thread), index=False)]
 
 
@@ -154,6 +167,23 @@ def rememberable(state: MemoryState, *, now: datetime) -> list[Utterance]:
     """The utterances of a thread behind the last turn that had to leave no trace."""
     skipped = _index_of(state.get("skipped_through"), state["messages"])
     return [said for said in utterances(state["messages"], now=now) if said.position > skipped]
+
+
+def place_of(state: MemoryState) -> Place:
+    """Where a thread's state stands in the log; positions go on from there, also when messages were pruned since."""
+    branch = state.get("branch")
+    if branch is None:
+        return Place(tip=None, offset=0)
+    index = _index_of(branch["tip"], state["messages"])
+    return Place(branch["tip"], branch["position"] - (index if index >= 0 else cursor_index(state)))
+
+
+def branch_of(spoken: Sequence[Utterance], place: Place) -> MemoryUpdate:
+    """The branch that ends with the last of these utterances; nothing where nothing was said."""
+    if not spoken:
+        return {}
+    last = spoken[-1]
+    return {"branch": Branch(tip=last.id, position=last.position + place.offset, digest=_digest(spoken))}
 
 
 def cursor_index(state: MemoryState) -> int:
@@ -168,18 +198,30 @@ def _index_of(message_id: str | None, messages: Sequence[BaseMessage]) -> int:
 def _not_recorded(
     spoken: Sequence[Utterance], state: MemoryState, scope: Scope, store: BaseStore, *, redact: Redactor
 ) -> Flow[set[str]]:
-    cursor = cursor_index(state)
-    behind = [said for said in spoken if said.position > cursor]
-    if cursor >= 0:
-        return {said.id for said in behind}
-    # No cursor: the thread is older than its memory, or was edited. The log says what it has: nothing is queued twice.
-    return (yield from _unknown(behind, scope, store, redact=redact))
+    cursor, branch = cursor_index(state), state.get("branch")
+    known = [said for said in spoken if said.position <= cursor]
+    if cursor >= 0 and (branch is None or not known or _digest(known) == branch["digest"]):
+        return {said.id for said in spoken if said.position > cursor}
+    # The thread is older than its memory, or was pruned or edited. The log says what it has: nothing is queued twice.
+    return (yield from _unknown(spoken, scope, store, redact=redact))
 
 
 def _unknown(spoken: Sequence[Utterance], scope: Scope, store: BaseStore, *, redact: Redactor) -> Flow[set[str]]:
     found = yield from batch(store, [GetOp(scope.thread_messages(scope.thread_id), said.id) for said in spoken])
-    known = {item.key: item.value["text"] for item in found if isinstance(item, Item)}
-    return {said.id for said in spoken if known.get(said.id) != redact(said.text)}
+    known = {item.key: str(item.value["text"]) for item in found if isinstance(item, Item)}
+    return {said.id for said in spoken if said.id not in known or _is_edited(said, known[said.id], redact)}
+
+
+def _is_edited(said: Utterance, known: str, redact: Redactor) -> bool:
+    """Whether a message says something else than the log; a tool's result may be shortened to save room.
+
+    What was forgotten stays so, though the thread's own messages still hold it.
+    """
+    return said.role != "tool" and FORGOTTEN not in known and known != redact(said.text)
+
+
+def _digest(spoken: Iterable[Utterance]) -> str:
+    return fingerprint(*(part for said in spoken if said.role != "tool" for part in (said.id, said.text)))
 
 
 def _episodes(spoken: Iterable[Utterance], thread_id: str) -> list[str]:
@@ -189,7 +231,10 @@ def _episodes(spoken: Iterable[Utterance], thread_id: str) -> list[str]:
     return keys
 
 
-def _message(said: Utterance, before: str, episode: str, scope: Scope, *, redact: Redactor) -> PutOp:
+def _message(
+    spoken: Sequence[Utterance], index: int, episode: str, scope: Scope, *, redact: Redactor, place: Place | None
+) -> PutOp:
+    said, before = spoken[index], spoken[index - 1] if index else None
     value = StoredMessage(
         id=said.id,
         thread=scope.thread_id,
@@ -197,9 +242,11 @@ def _message(said: Utterance, before: str, episode: str, scope: Scope, *, redact
         role=said.role,
         speaker=said.speaker,
         text=redact(said.text),
-        context=redact(before)[-CONTEXT_CHARACTERS:],
+        context=redact(before.text if before else "")[-CONTEXT_CHARACTERS:],
         at=to_iso(said.at),
-        position=said.position,
+        position=said.position + (place.offset if place else 0),
+        after=(before.id if before else place.tip) if place else None,
+        is_abandoned=False,
         is_indexed=False,
     )
     return PutOp(scope.thread_messages(scope.thread_id), said.id, dict(value), index=False)

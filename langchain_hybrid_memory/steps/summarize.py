@@ -115,5 +115,5 @@ def _folded(
 def _behind(scope: Scope, store: BaseStore, position: int) -> Flow[list[StoredMessage]]:
     """The thread's messages after `position`, in order; compared here, as not every store compares numbers."""
     items = yield from listing(store, scope.thread_messages(scope.thread_id))
-    messages = [cast("StoredMessage", item.value) for item in items]
+    messages = [cast("StoredMessage", item.value) for item in items if not item.value.get("is_abandoned")]
     return sorted((m for m in messages if m["position"] > position), key=lambda message: message["position"])

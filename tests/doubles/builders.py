@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from langchain_hybrid_memory.memories import Pending, StoredFact, StoredMessage, to_iso
 from langchain_hybrid_memory.prompts.extraction import ExtractedEntity, ExtractedFact, Extraction
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.state import MemoryState, Recalled, ThreadSummary
+from langchain_hybrid_memory.state import Branch, MemoryState, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.load import Episode
 
 NOW = dt.datetime(2024, 5, 20, 12, tzinfo=dt.UTC)
@@ -57,6 +57,7 @@ class Channels(TypedDict, total=False):
 
     recorded_through: str
     skipped_through: str
+    branch: Branch
     summary: ThreadSummary | None
     recalled: Recalled | None
 
@@ -77,6 +78,8 @@ def said(message_id: str, text: str, **more: Any) -> StoredMessage:
         "context": "",
         "at": iso(0),
         "position": 0,
+        "after": None,
+        "is_abandoned": False,
         "is_indexed": True,
     }
     return cast("StoredMessage", value | more)
