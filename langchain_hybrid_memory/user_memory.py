@@ -25,7 +25,7 @@ from langchain_hybrid_memory.memories import (
 )
 from langchain_hybrid_memory.scope import Kind, Scope
 from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact
-from langchain_hybrid_memory.steps.recall import fit_hits, hits_from, search_ops
+from langchain_hybrid_memory.steps.recall import fit_hits, hits_from, search_ops, without_vectors
 from langchain_hybrid_memory.steps.record import Utterance, append, utterances
 
 
@@ -154,7 +154,9 @@ class UserMemory:
 
     def _recall(self, query: str) -> Flow[list[Hit]]:
         config = self._core.recall
-        found = yield from batch(self._core.store(), search_ops(self._scope, query, config))
+        store = self._core.store()
+        found = yield from batch(store, search_ops(self._scope, query, config))
+        found = yield from without_vectors(found, self._scope, store, config)
         return fit_hits(hits_from(found, self._scope, query, config), config, self._core.count)
 
     def _record(self, messages: Sequence[BaseMessage], thread_id: str, at: datetime | None) -> Flow[int]:

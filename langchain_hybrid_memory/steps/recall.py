@@ -15,10 +15,13 @@ from langchain_hybrid_memory.config import BufferConfig, RecallConfig
 from langchain_hybrid_memory.memories import Fact, Hit, StoredSummary, fingerprint
 from langchain_hybrid_memory.ranking import rank
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
-from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.scope import Kind, Scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.compose import render, render_line, visible
 from langchain_hybrid_memory.steps.record import branch_of, cursor_index, log, place_of, rememberable
+
+WORDS_LIMIT = 2_000
+"""Of a store without vectors, the newest so many facts, and messages, are looked at by their words."""
 
 
 def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
@@ -53,7 +56,8 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
     results = yield from _all_or_notes(store, [lookup, *searches], notes)
     summary = _summary_of_branch(results[0], scope, messages)
     seen = {str(message.id) for message in visible(messages, summary, buffer=buffer, count=count)}
-    hits = hits_from(results[1 : 1 + len(searches)], scope, text, config)
+    found = yield from without_vectors(results[1 : 1 + len(searches)], scope, store, config)
+    hits = hits_from(found, scope, text, config)
     shown = fit_hits([hit for hit in hits if not _is_visible(hit, scope, seen)], config, count)
     update = MemoryUpdate(summary=summary, recalled=_recalled(messages[asked], shown, config, count))
     if notes and cursor_index(state) == _unanswered(state, asked) - 1:
@@ -73,6 +77,25 @@ def search_ops(scope: Scope, query: str, config: RecallConfig) -> list[Op]:
         SearchOp(messages, query=query, limit=config.candidates),
         SearchOp(messages, limit=config.fresh_limit),
     ]
+
+
+def without_vectors(
+    found: Sequence[Result], scope: Scope, store: BaseStore, config: RecallConfig
+) -> Flow[list[Result]]:
+    """What `search_ops` brought; from a store that cannot search by meaning, as many more as words may find.
+
+    Such a store answers a search with the newest items, so that older ones would never be found.
+    """
+    kinds: tuple[Kind, ...] = ("facts", "messages")
+    asked = [
+        SearchOp(scope.namespace(kind), limit=WORDS_LIMIT)
+        for kind, items in zip(kinds, cast("list[list[SearchItem]]", found), strict=False)
+        if len(items) >= config.candidates and all(item.score is None for item in items)
+    ]
+    more = iter((yield from batch(store, asked)))
+    wanted = {op.namespace_prefix for op in asked}
+    places = [scope.namespace(kind) for kind in kinds]
+    return [next(more) if n < len(places) and places[n] in wanted else items for n, items in enumerate(found)]
 
 
 def hits_from(found: Sequence[Result], scope: Scope, query: str, config: RecallConfig) -> list[Hit]:
