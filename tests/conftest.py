@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the long runs be as long as they are meant to be."""
+    parser.addoption("--full", action="store_true", help="run the fault, kill and concurrency runs in full")
+
+
+@pytest.fixture(scope="session")
+def is_full(request: pytest.FixtureRequest) -> bool:
+    """Whether long runs are wanted in full, as `make fault-run` and `make kill-matrix` want them."""
+    return bool(request.config.getoption("--full"))
+
+
 @pytest.fixture(params=["sync", "async"])
 def mode(request: pytest.FixtureRequest) -> Mode:
     """Run the test once in each spelling."""
