@@ -33,6 +33,8 @@ class StoredMessage(TypedDict):
     """Index of the message in its thread, counted from 0."""
     after: str | None
     """Id of the message it followed, so that the log is a tree; `None` where that is not known."""
+    is_fork: bool
+    """Whether it was said in a run that went on from a checkpoint its caller had named."""
     is_abandoned: bool
     """Whether the thread went on without it: it was regenerated, or a message before it was edited."""
     is_indexed: bool

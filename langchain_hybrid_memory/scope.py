@@ -26,12 +26,14 @@ class Scope:
         user_id: Any non-empty string; encoded into every namespace, so two ids never share one.
         thread_id: The conversation; empty for a run without one, which has no summary.
         is_read_only: Whether this turn may recall but leaves no trace in memory.
+        is_fork: Whether the run goes on from a checkpoint its caller named, perhaps not the thread's latest.
         root: First segment of every namespace.
     """
 
     user_id: str
     thread_id: str = ""
     is_read_only: bool = False
+    is_fork: bool = False
     root: str = "memory"
 
     def __post_init__(self) -> None:
@@ -121,6 +123,7 @@ def current_scope(root: str) -> Scope | None:
         user_id=next((user for user in named if user), ""),
         thread_id=str(configurable.get("thread_id") or ""),
         is_read_only=switch == "read",
+        is_fork="checkpoint_id" in get_config().get("metadata", {}),
         root=root,
     )
 

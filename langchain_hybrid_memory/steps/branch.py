@@ -1,7 +1,8 @@
 """Finds the messages a thread went on without, and has what was drawn from them taken away.
 
-The log is a tree: each message names the one it followed. Where two follow the same one, the thread was taken back in
-time, or two processes answered at once. What a middleware prunes from the state stays where it is in the tree.
+The log is a tree: each message names the one it followed. Where two follow the same one, either the thread was taken
+back in time, which a caller does by naming a checkpoint, or two processes answered at once, or one died before its
+checkpoint was written: then both stay. What a middleware prunes from the state stays where it is in the tree.
 """
 
 from __future__ import annotations
@@ -47,22 +48,18 @@ def settle_branches(scope: Scope, store: BaseStore, queue: Sequence[Episode], *,
 def abandoned(messages: Sequence[StoredMessage]) -> set[str]:
     """Ids of the messages of one thread that it went on without.
 
-    Of several that follow the same message, the branch on which something was said last goes on. Another one stays
-    too if both turns were under way at the same time: then nobody went back, two processes wrote at once. Answers to
-    one and the same message always exclude each other.
+    Of several that follow the same message, the branch on which something was said last goes on. Another one is
+    abandoned if its turn had ended when, on that branch, somebody went on from a checkpoint they had named.
     """
     ordered = sorted(messages, key=itemgetter("position"))
     children = _children(ordered)
-    newest = {message["id"]: message["at"] for message in ordered}
-    for message in reversed(ordered):
-        parent = message["after"]
-        if parent in newest:
-            newest[parent] = max(newest[parent], newest[message["id"]])
+    newest = _latest(ordered, {message["id"]: _at(message) for message in ordered})
+    forked = _latest(ordered, {m["id"]: _at(m) if m.get("is_fork") else -math.inf for m in ordered})
     gone: set[str] = set()
     for message in ordered:
         rivals = children.get(message["after"] or "", ())
         main = max(rivals, key=lambda rival: newest[rival["id"]], default=message)
-        is_left = main["id"] != message["id"] and not _overlap(message, main, children)
+        is_left = main["id"] != message["id"] and forked[main["id"]] >= _end(message, children)
         if message["after"] in gone or is_left:
             gone.add(message["id"])
     return gone
@@ -73,15 +70,20 @@ def _children(messages: Iterable[StoredMessage]) -> Children:
     return {parent or "": list(group) for parent, group in groupby(linked, itemgetter("after"))}
 
 
-def _overlap(one: StoredMessage, other: StoredMessage, children: Children) -> bool:
-    """Whether two turns, given by their first messages, were under way at the same time."""
-    if not one["role"] == other["role"] == "user":
-        return False
-    return _at(one) < _end(other, children) and _at(other) < _end(one, children)
+def _latest(ordered: Sequence[StoredMessage], times: dict[str, float]) -> dict[str, float]:
+    """For each message the latest of these times, its own and those of all that followed it."""
+    latest = dict(times)
+    for message in reversed(ordered):
+        parent = message["after"]
+        if parent in latest:
+            latest[parent] = max(latest[parent], latest[message["id"]])
+    return latest
 
 
 def _end(message: StoredMessage, children: Children) -> float:
-    """When the turn of a human message had its last answer so far; never, while it has none."""
+    """When a turn, given by its first message, had its last answer so far; never, while it has none."""
+    if message["role"] != "user":
+        return _at(message)
     answers = [m for m in children.get(message["id"], ()) if m["role"] != "user"]
     return max((_at(answer) for answer in answers), default=math.inf)
 

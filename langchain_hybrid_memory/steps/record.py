@@ -246,6 +246,7 @@ def _message(
         at=to_iso(said.at),
         position=said.position + (place.offset if place else 0),
         after=(before.id if before else place.tip) if place else None,
+        is_fork=scope.is_fork,
         is_abandoned=False,
         is_indexed=False,
     )

@@ -42,7 +42,7 @@ def summarize(
     (item,) = yield from batch(store, [GetOp(scope.namespace("summaries"), scope.thread_id)])
     is_known = isinstance(item, Item) and scope.owns(item.namespace)
     digest = cast("StoredSummary", cast("Item", item).value) if is_known else NOTHING
-    behind = yield from _behind(scope, store, digest["through_position"])
+    behind = yield from _behind(scope, store, digest)
     leaving = choose_leaving(behind, config=config, count=count)
     for portion in _portions(leaving, tokens=config.after_tokens, count=count):
         prompt = summary_prompt(digest["text"], portion, summary_tokens=config.summary_tokens)
@@ -112,8 +112,16 @@ def _folded(
     )
 
 
-def _behind(scope: Scope, store: BaseStore, position: int) -> Flow[list[StoredMessage]]:
-    """The thread's messages after `position`, in order; compared here, as not every store compares numbers."""
+def _behind(scope: Scope, store: BaseStore, digest: StoredSummary) -> Flow[list[StoredMessage]]:
+    """The thread's messages that are not in a digest, in order; compared here, as not every store compares numbers.
+
+    Two that share a position were said at once, or after a crash: both are kept.
+    """
     items = yield from listing(store, scope.thread_messages(scope.thread_id))
     messages = [cast("StoredMessage", item.value) for item in items if not item.value.get("is_abandoned")]
-    return sorted((m for m in messages if m["position"] > position), key=lambda message: message["position"])
+    through = (digest["through_position"], digest["through_id"])
+    return sorted((m for m in messages if _place(m) > through), key=_place)
+
+
+def _place(message: StoredMessage) -> tuple[int, str]:
+    return (message["position"], message["id"])

@@ -79,6 +79,7 @@ def said(message_id: str, text: str, **more: Any) -> StoredMessage:
         "at": iso(0),
         "position": 0,
         "after": None,
+        "is_fork": False,
         "is_abandoned": False,
         "is_indexed": True,
     }

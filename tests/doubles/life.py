@@ -241,6 +241,7 @@ async def open_life(
     embedding: WordEmbedding | None = None,
     door: str = "graph",
     watch: Watch = watch_nothing,
+    shell: type[WatchedStore] = WatchedStore,
     **options: Any,
 ) -> AsyncIterator[Life]:
     """Open store and checkpointer in a directory, talk through one of the doors, and close everything."""
@@ -250,7 +251,7 @@ async def open_life(
         open_store(path / "memory", embedding=embedding or WordEmbedding()) as store,
     ):
         options = {"memorize": AT_ONCE, **options}
-        memory = HybridMemory(brain, store=WatchedStore(store, watch), checkpointer=checkpointer, **options)
+        memory = HybridMemory(brain, store=shell(store, watch), checkpointer=checkpointer, **options)
         yield Life(memory, DOORS[door](memory, chat), chat, call)
         await close(memory, mode)
 
