@@ -28,7 +28,7 @@ format: $(DEV)/.ready ## Rewrite the code in the project's style
 	$(DEV)/bin/ruff format .
 	$(DEV)/bin/ruff check --fix .
 
-bench: $(DEV)/.ready ## Measure checkpoint growth and the time memory adds to a turn
+bench: $(DEV)/.ready ## Measure checkpoint growth, the time memory adds to a turn, and its model calls beside others'
 	$(DEV)/bin/python -m tests.benchmarks $(ARGS)
 
 $(CHAT)/.ready: pyproject.toml
