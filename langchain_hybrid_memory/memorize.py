@@ -14,7 +14,7 @@ from langgraph.errors import NodeError
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore, Op, PutOp
-from langgraph.types import Command
+from langgraph.types import Command, RetryPolicy
 from typing_extensions import TypedDict
 
 from langchain_hybrid_memory._flow import Flow, arun, attempt, batch, run
@@ -35,6 +35,9 @@ from langchain_hybrid_memory.steps.summarize import summarize
 
 RECURSION_LIMIT = 10_000
 """Steps a run may take: a batch of episodes takes six, so an import of thousands of messages still ends by itself."""
+
+AGAIN = RetryPolicy(max_attempts=3, initial_interval=0.1, jitter=False, retry_on=Exception)
+"""What only touches the store is tried again at once: a moment's trouble should not cost a second model call."""
 
 
 class Report(TypedDict, total=False):
@@ -250,12 +253,13 @@ def memorize_graph(
     # `add_node` takes a handler of a `NodeError`, its annotations do not know it yet
     consolidation_failed: Any = _consolidation_failed
     builder = StateGraph(MemorizeState)
-    builder.add_node("load", _node(steps.load, "load"))
-    builder.add_node("index", _node(steps.index, "index"))
+    builder.add_node("load", _node(steps.load, "load"), retry_policy=AGAIN)
+    builder.add_node("index", _node(steps.index, "index"), retry_policy=AGAIN)
     builder.add_node("extract", _node(steps.extract, "extract"))
-    builder.add_node("consolidate", _node(steps.consolidate, "consolidate"), error_handler=consolidation_failed)
+    consolidate_node = _node(steps.consolidate, "consolidate")
+    builder.add_node("consolidate", consolidate_node, retry_policy=AGAIN, error_handler=consolidation_failed)
     builder.add_node("summarize", _node(steps.summarize, "summarize"))
-    builder.add_node("done", _node(steps.done, "done"))
+    builder.add_node("done", _node(steps.done, "done"), retry_policy=AGAIN)
     builder.add_edge(START, "load")
     builder.add_edge("load", "index")
     builder.add_conditional_edges("index", _after_index, ["extract", END])

@@ -23,7 +23,7 @@ TURNS = 60
 """In each spelling; in full: 1,000."""
 TURNS_A_THREAD = 20
 USERS = ("alex", "maria")
-FLUSHES = 500
+FLUSHES = 1_000
 """Within so many flushes everything is learned, though faults go on."""
 logger = logging.getLogger(__name__)
 RAISED = (TimeoutError, ConnectionError, OSError, StorageError)
