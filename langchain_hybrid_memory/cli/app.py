@@ -143,7 +143,9 @@ def search_command(
 @app.command("worker")
 @_one_line_errors()
 def worker_command(
-    store: Annotated[str, typer.Option(help="The shared store: postgresql://user@host/database.")] = str(DEFAULT_PATH),
+    store: Annotated[str, typer.Option(help="http://host:8000 (`chroma run`) or postgresql://....")] = str(
+        DEFAULT_PATH
+    ),
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the queue.")] = 5.0,
     once: Annotated[bool, typer.Option("--once", help="End when nothing more can be learned now.")] = False,
     model: Model = None,

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import chromadb
+import httpx
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import BaseStore
 
@@ -15,35 +19,54 @@ from langchain_hybrid_memory.background import Status
 from langchain_hybrid_memory.cli.learning import describe_report
 from langchain_hybrid_memory.cli.screen import Screen, counted
 from langchain_hybrid_memory.errors import ConfigurationError, StorageError
-from langchain_hybrid_memory.hybrid_memory import HybridMemory
+from langchain_hybrid_memory.hybrid_memory import KEYWORD_FIELDS, HybridMemory
 from langchain_hybrid_memory.memorize import Report
+from langchain_hybrid_memory.store import ChromaStore
 
 POSTGRES = ("postgresql://", "postgres://")
+CHROMA = ("http://", "https://")
+ACCEPTED = "--store http://host:8000 (see `chroma run`) or --store postgresql://user@host/database"
 CANNOT_SHARE = 2
 """The exit code where the store belongs to one process."""
 
 
 def why_not_shared(location: str) -> str | None:
     """Why a worker cannot work on a store, with the remedy; `None` where it can."""
-    if location.startswith(POSTGRES):
+    if location.startswith(POSTGRES + CHROMA):
         return None
     if "://" in location:
-        kind = location.partition("://")[0]
-        return f"a worker cannot open {kind!r} stores; give --store postgresql://user@host/database"
+        return f"a worker cannot open {location.partition('://')[0]!r} stores; give {ACCEPTED}"
     return (
         f"the directory {str(Path(location))!r} belongs to one process at a time, and that one learns by itself; "
-        "share memories through a server, --store postgresql://user@host/database, to have workers"
+        f"to have workers, share memories through a server: {ACCEPTED}"
     )
 
 
-@contextlib.contextmanager
-def open_shared(location: str, embedding: Embeddings) -> Iterator[BaseStore]:
+def open_shared(location: str, embedding: Embeddings) -> AbstractContextManager[BaseStore]:
     """Open a store that other processes use too, and set it up where it is new.
 
     Raises:
         ConfigurationError: If the package for it is not installed.
         StorageError: If it cannot be reached, or fails while it is open.
     """
+    return _open_postgres(location, embedding) if location.startswith(POSTGRES) else _open_chroma(location, embedding)
+
+
+@contextlib.contextmanager
+def _open_chroma(location: str, embedding: Embeddings) -> Iterator[BaseStore]:
+    url = urlsplit(location)
+    is_secure = url.scheme == "https"
+    try:
+        client = chromadb.HttpClient(url.hostname or "", url.port or (443 if is_secure else 80), ssl=is_secure)
+    except (ValueError, httpx.HTTPError) as error:
+        msg = f"the Chroma server {location!r} cannot be used: {error}"
+        raise StorageError(msg) from error
+    with ChromaStore(client, index={"embed": embedding, "fields": ["text"]}, keywords=KEYWORD_FIELDS) as store:
+        yield store
+
+
+@contextlib.contextmanager
+def _open_postgres(location: str, embedding: Embeddings) -> Iterator[BaseStore]:
     try:
         import psycopg
         from langgraph.store.postgres import PostgresStore

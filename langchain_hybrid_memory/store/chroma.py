@@ -153,7 +153,7 @@ class ChromaStore(BaseStore):
     @property
     def is_shared(self) -> bool:
         """Whether other processes may use it at the same time; a directory belongs to one."""
-        return False
+        return isinstance(self._backend, ClientBackend)
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Run operations in one go; results come in their order, and reads see the state before the writes.

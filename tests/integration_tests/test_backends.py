@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_hybrid_memory import HybridMemory
-from tests.doubles.everywhere import CHECKPOINTERS, STORES, Backends
 from tests.doubles.doors import Door
+from tests.doubles.everywhere import CHECKPOINTERS, STORES, Backends
 from tests.doubles.life import AT_ONCE, INTRODUCTION, KNOWN, Life, close, count, learning_model, talking_model
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from langchain_core.messages import HumanMessage
 from langgraph.store.postgres import PostgresStore
 from typer.testing import CliRunner
 
-from langchain_hybrid_memory import HybridMemory
+from langchain_hybrid_memory import ChromaStore, HybridMemory
 from langchain_hybrid_memory.cli.app import app
+from tests.doubles.chroma_server import ChromaServer
 from tests.doubles.embedding import WordEmbedding
 from tests.doubles.life import learning_model
 from tests.integration_tests.test_command_line import PROGRAM, SECONDS, Shell, brain
@@ -100,11 +101,25 @@ def test_worker_drains_a_postgres_store(postgres: str, openai_stub: OpenAIStub) 
         assert [facts_of(memory, user) for user in USERS] == [sorted(DRINKS)] * len(USERS)
 
 
+def test_worker_drains_a_chroma_server(tmp_path: Path, openai_stub: OpenAIStub) -> None:
+    openai_stub.brain = brain
+    index: Any = {"embed": WordEmbedding(), "fields": ["text"]}
+    with ChromaServer(tmp_path) as server:
+        store = ChromaStore(server.client(), index=index)
+        with HybridMemory(learning_model(), store=store, extraction="manual") as memory:
+            queue_up(memory)
+            embedding = ("--embedding", "openai:text-embedding-3-small")
+            result = run_worker(openai_stub, "--store", f"http://127.0.0.1:{server.port}", "--once", *embedding)
+            assert (result.returncode, result.stderr.count("error")) == (0, 0)
+            assert [facts_of(memory, user) for user in USERS] == [sorted(DRINKS)] * len(USERS)
+            assert memory.status().pending == 0
+
+
 @pytest.mark.parametrize(
     ("store", "said"),
     [
-        (".hybrid-memory", "belongs to one process at a time.* --store postgresql://"),
-        ("http://127.0.0.1:8000", "cannot open 'http' stores"),
+        (".hybrid-memory", "belongs to one process at a time.* --store http://.*--store postgresql://"),
+        ("redis://127.0.0.1", "cannot open 'redis' stores"),
     ],
 )
 def test_worker_says_in_a_line_why_a_store_cannot_be_shared(store: str, said: str) -> None:
@@ -114,16 +129,23 @@ def test_worker_says_in_a_line_why_a_store_cannot_be_shared(store: str, said: st
     assert re.match(f"error: .*{said}", line)
 
 
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ("postgresql://nobody@127.0.0.1:9/none", "the Postgres store cannot be used: "),
+        ("http://127.0.0.1:9", "the Chroma server 'http://127.0.0.1:9' cannot be used: "),
+    ],
+)
 def test_worker_says_in_a_line_that_the_server_is_away(
-    openai_stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch
+    openai_stub: OpenAIStub, monkeypatch: pytest.MonkeyPatch, store: str, said: str
 ) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", openai_stub.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "stub")
-    where = ["--store", "postgresql://nobody@127.0.0.1:9/none", "--embedding", "openai:text-embedding-3-small"]
+    where = ["--store", store, "--embedding", "openai:text-embedding-3-small"]
     result = CliRunner().invoke(app, ["worker", *where])
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
-    assert line.startswith("error: the Postgres store cannot be used: ")
+    assert line.startswith(f"error: {said}")
 
 
 def run_worker(stub: OpenAIStub, *arguments: str) -> subprocess.CompletedProcess[str]:
