@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from langgraph.store.memory import InMemoryStore
 from langgraph.store.postgres import AsyncPostgresStore, PostgresStore
 from langgraph.store.sqlite import AsyncSqliteStore, SqliteStore
 
-from langchain_hybrid_memory.hybrid_memory import open_store
+from langchain_hybrid_memory import ChromaStore
+from langchain_hybrid_memory.hybrid_memory import KEYWORD_FIELDS, open_store
 from tests.doubles.embedding import WordEmbedding
 from tests.doubles.life import open_checkpointer, store_in_memory
 
@@ -19,22 +21,25 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from chromadb.api import ClientAPI
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.store.base import BaseStore
 
     from tests.doubles.doors import Mode
 
-STORES = ("memory", "memory without vectors", "sqlite", "sqlite without vectors", "chroma", "postgres")
+STORES = ("memory", "memory without vectors", "sqlite", "sqlite without vectors", "chroma", "chroma server", "postgres")
 CHECKPOINTERS = ("sqlite", "postgres")
 
 
 class Backends:
     """What outlives a process: the stores in memory, the files of a directory, a database."""
 
-    def __init__(self, mode: Mode, path: Path, postgres: str) -> None:
+    def __init__(self, mode: Mode, path: Path, postgres: str, chroma: ClientAPI) -> None:
         self._mode = mode
         self._path = path
         self._postgres = postgres
+        self._chroma = chroma
+        self._collection = f"c-{uuid.uuid4().hex}"
         self._embedding = WordEmbedding()
         self._in_memory: Mapping[str, BaseStore] = {
             "memory": store_in_memory(self._embedding),
@@ -49,6 +54,9 @@ class Backends:
         elif kind == "chroma":
             async with open_store(self._path / "memory", embedding=self._embedding) as store:
                 yield store
+        elif kind == "chroma server":
+            index: Any = {"embed": self._embedding, "fields": ["text"]}
+            yield ChromaStore(self._chroma, index=index, keywords=KEYWORD_FIELDS, collection=self._collection)
         else:
             async with self._database(kind) as store:
                 yield store

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from chromadb.api import ClientAPI
+
     from tests.doubles.doors import Mode
 
 
 @pytest.fixture
-def backends(mode: Mode, tmp_path: Path, postgres: str) -> Backends:
+def backends(mode: Mode, tmp_path: Path, postgres: str, chroma_client: ClientAPI) -> Backends:
     """Everything that outlives a process."""
-    return Backends(mode, tmp_path, postgres)
+    return Backends(mode, tmp_path, postgres, chroma_client)
 
 
 def skip_what_cannot_run(store: str) -> None:
