@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_hybrid_memory.steps.branch import abandoned
@@ -75,6 +75,7 @@ def test_first_messages_of_a_thread_are_no_rivals() -> None:
     assert abandoned(tree(*LINE, ("h9", None, 9), ("a9", "h9", 10))) == set()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.floats(0, 50)), max_size=30), st.randoms())
 def test_order_of_the_log_does_not_matter_and_the_newest_message_stays(
     grown: list[tuple[int, float]], random: Any
