@@ -26,6 +26,7 @@ PUBLIC = [
     "HybridMemoryError",
     "HybridMemoryMiddleware",
     "ImportFormatError",
+    "MemorizeConfig",
     "Message",
     "MissingUserError",
     "ModelUnavailableError",
