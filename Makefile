@@ -4,13 +4,19 @@ DEV := .venv
 CHAT := .venv-chat
 TESTS ?= tests/unit_tests tests/integration_tests
 
-.PHONY: chat test lint format bench clean
+.PHONY: chat test fault-run kill-matrix lint format bench clean
 
 chat: $(CHAT)/.ready ## Talk to an agent that remembers you: make chat ARGS="--user alex"
 	@$(CHAT)/bin/hybrid-memory chat $(ARGS)
 
 test: $(DEV)/.ready ## Run the tests: no key, no model download, no network
 	$(DEV)/bin/pytest $(TESTS) $(ARGS)
+
+fault-run: $(DEV)/.ready ## Live 1,000 turns (`make test`: 20) in which 30 % of model calls, embeddings and store writes fail
+	$(DEV)/bin/pytest tests/integration_tests/test_fault_run.py --full --log-cli-level=INFO --timeout=7200 $(ARGS)
+
+kill-matrix: $(DEV)/.ready ## Kill the process at every step, 100 times each (`make test`: 4)
+	$(DEV)/bin/pytest tests/integration_tests/test_kill_matrix.py --full --timeout=7200 $(ARGS)
 
 lint: $(DEV)/.ready ## Check style, types and layers
 	$(DEV)/bin/ruff format --check .
@@ -22,7 +28,7 @@ format: $(DEV)/.ready ## Rewrite the code in the project's style
 	$(DEV)/bin/ruff format .
 	$(DEV)/bin/ruff check --fix .
 
-bench: $(DEV)/.ready ## Measure checkpoint growth, the time memory adds to a turn, and what the store costs
+bench: $(DEV)/.ready ## Measure what memory adds to a turn, its model calls beside others', and what the store costs
 	$(DEV)/bin/python -m tests.benchmarks $(ARGS)
 	$(DEV)/bin/python -m tests.benchmarks.store --out store.json
 

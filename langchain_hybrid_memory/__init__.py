@@ -1,7 +1,7 @@
 """Buffer, summary, entity and long-term memory for LangChain and LangGraph agents."""
 
 from langchain_hybrid_memory.background import Status
-from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, RecallConfig, SummaryConfig
+from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, MemorizeConfig, RecallConfig, SummaryConfig
 from langchain_hybrid_memory.embedding import create_embedding
 from langchain_hybrid_memory.errors import (
     AmbiguousNameError,
@@ -41,6 +41,7 @@ __all__ = [
     "HybridMemoryError",
     "HybridMemoryMiddleware",
     "ImportFormatError",
+    "MemorizeConfig",
     "Message",
     "MissingUserError",
     "ModelUnavailableError",

@@ -99,6 +99,13 @@ def attempt(flow: Flow[T] | Call[T]) -> Flow[Outcome[T]]:
     return Outcome(value, None)
 
 
+def value_of(outcome: Outcome[T]) -> T:
+    """What a flow returned that was allowed to fail; where it failed, its exception is raised after all."""
+    if outcome.error is not None:
+        raise outcome.error
+    return cast("T", outcome.value)
+
+
 def gather(flows: Iterable[Flow[T]]) -> Flow[list[T]]:
     """Run flows one after another when synchronous and side by side when asynchronous; results keep their order."""
     pending = list(flows)

@@ -6,20 +6,23 @@ import asyncio
 import contextvars
 import logging
 import threading
+import time
+import uuid
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache, reduce
+from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore, SearchItem, SearchOp
 
 from langchain_hybrid_memory._flow import Call, Flow, arun, attempt, batch, invoke, run
-from langchain_hybrid_memory.claims import Claims
+from langchain_hybrid_memory.claims import Claims, Urgency
 from langchain_hybrid_memory.config import ExtractionMode
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.errors import HybridMemoryError, describe
+from langchain_hybrid_memory.ledger import Cost, Entry
 from langchain_hybrid_memory.memorize import (
     RECURSION_LIMIT,
     MemorizeState,
@@ -43,21 +46,38 @@ logger = logging.getLogger("langchain_hybrid_memory")
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What the background has done and what waits."""
+    """What waits in the store for anybody, and what this process has done and spent."""
 
     pending: int
     """Episodes still to be worked on, of all users, in the store."""
     failed: int
-    """Those of them that failed at least once; they are tried again."""
+    """Those of them that failed at least once; they are tried again by themselves, less and less often."""
+    capped: int
+    """Those of them that wait for the next day, because their user has spent this day's tokens."""
     running: int
     """Users being worked on in this process."""
     last_error: str | None
     calls: int
-    """Model calls made by this process for memory, with the tokens the provider reported."""
+    """Model calls made by this process for memory, failed ones included, with the tokens the provider reported."""
     prompt_tokens: int
     completion_tokens: int
     rejected: int
     """Facts whose quote was not found in the source, or that were too many."""
+    steps: Mapping[str, Cost] = field(default_factory=dict, repr=False)
+    """What each step cost this process, by its name: calls, tokens, milliseconds."""
+    turns: tuple[Entry, ...] = field(default=(), repr=False)
+    """The latest steps one by one, oldest first, each with the turns it served; a bounded number."""
+
+
+class _Wait(NamedTuple):
+    """A user to look at again, unless a turn comes first."""
+
+    store: BaseStore
+    due_at: float
+    """On the monotonic clock."""
+    is_batch: bool
+    """Whether turns are being gathered; else something failed and is tried again."""
+    is_on_loop: bool
 
 
 class Background:
@@ -68,11 +88,14 @@ class Background:
         self._core = core
         self._mode = mode
         self._listener = listener
+        self.owner = uuid.uuid4().hex
         self._claims = Claims()
         self._jobs: deque[tuple[str, BaseStore]] = deque()
+        self._waits: dict[str, _Wait] = {}
+        self._capped: dict[str, int] = {}
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._thread: threading.Thread | None = None
-        self._hiring = threading.Lock()
+        self._hiring = threading.Condition()
         self._total = Report()
         self._graph_over = lru_cache(maxsize=4)(lambda store: memorize_graph(core, store))
 
@@ -83,7 +106,7 @@ class Background:
             with self._claims.released_on_failure(user_id):
                 yield from self._drain(user_id, store)
         else:
-            yield from self._schedule(user_id, store)
+            yield from self._schedule(user_id, store, Urgency.TURN)
 
     def flush(self, timeout: float | None = None) -> Flow[Status]:
         """Work through the whole queue, open and failed episodes included, and wait for it.
@@ -94,27 +117,37 @@ class Background:
         Returns:
             The status afterwards: `pending` is 0 if everything went well.
         """
-        store = self._core.store()
-        self._release_stalled()
-        for user_id in (yield from self._users(store)):
-            yield from self._schedule(user_id, store, is_forced=True)
-        yield from self._wait(self._claims.wait_until_idle, timeout)
-        return (yield from self.status())
+        return (yield from self._work_off(Urgency.FORCED, timeout))
+
+    def drain(self, timeout: float | None = None) -> Flow[Status]:
+        """Work through what is due in the whole queue, whoever left it there, and wait for it; as a worker does.
+
+        Users that another process works on, turns that never ended and failures whose next attempt is not due are left
+        alone.
+
+        Args:
+            timeout: Seconds to wait; `None` waits to the end.
+        """
+        return (yield from self._work_off(Urgency.DUE, timeout))
 
     def status(self) -> Flow[Status]:
         """What waits in the store, and what this process has done."""
         (found,) = yield from batch(self._core.store(), [SearchOp(pending_root(self._core.root), limit=STATUS_LIMIT)])
         entries = [item.value for item in cast("list[SearchItem]", found)]
-        total = self._total
+        steps = self._core.ledger.totals()
+        spent = reduce(Cost.plus, steps.values(), Cost())
         return Status(
             pending=len({(entry["user"], entry["episode"]) for entry in entries}),
             failed=len({(entry["user"], entry["episode"]) for entry in entries if entry["attempts"]}),
+            capped=sum(self._capped.values()),
             running=self._claims.count,
-            last_error=next(reversed(total.get("errors", [])), None),
-            calls=total.get("calls", 0),
-            prompt_tokens=total.get("prompt_tokens", 0),
-            completion_tokens=total.get("completion_tokens", 0),
-            rejected=sum(total.get("rejected", {}).values()),
+            last_error=next(reversed(self._total.get("errors", [])), None),
+            calls=spent.calls,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            rejected=sum(self._total.get("rejected", {}).values()),
+            steps=steps,
+            turns=self._core.ledger.entries(),
         )
 
     def alone(self, user_id: str, flow: Flow[T], store: BaseStore) -> Flow[T]:
@@ -127,13 +160,29 @@ class Background:
         return value
 
     def stop(self, timeout: float) -> Flow[bool]:
-        """Wait until nothing runs, at most `timeout` seconds; whether that was reached."""
+        """Cut waits short and let what runs end, at most `timeout` seconds; whether nothing runs then."""
         self._release_stalled()
+        with self._hiring:
+            waits, self._waits = self._waits, {}
+            self._hiring.notify_all()
+        if self._mode == "background":
+            self._claims.ask_all(Urgency.DUE)
+        for user_id, wait in waits.items():
+            if wait.is_batch:
+                yield from self._schedule(user_id, wait.store, Urgency.DUE)
         outcome = yield from attempt(self._wait(self._claims.wait_until_idle, timeout))
         return bool(outcome.value)
 
-    def _schedule(self, user_id: str, store: BaseStore, *, is_forced: bool = False) -> Flow[None]:
-        if self._claims.claim(user_id, is_forced=is_forced):
+    def _work_off(self, urgency: Urgency, timeout: float | None) -> Flow[Status]:
+        store = self._core.store()
+        self._release_stalled()
+        for user_id in (yield from self._users(store)):
+            yield from self._schedule(user_id, store, urgency)
+        yield from self._wait(self._claims.wait_until_idle, timeout)
+        return (yield from self.status())
+
+    def _schedule(self, user_id: str, store: BaseStore, urgency: Urgency) -> Flow[None]:
+        if self._claims.claim(user_id, urgency):
             yield from self._start(user_id, store)
         # else whoever works on this user looks once more before letting go
 
@@ -141,12 +190,15 @@ class Background:
         """Have a claimed user worked on: by a task of the running event loop, else by the thread."""
 
         async def start_task() -> None:
-            drain = arun(self._drain(user_id, store))
-            task = asyncio.get_running_loop().create_task(drain, context=contextvars.Context())
-            self._tasks[task] = user_id
-            task.add_done_callback(self._end_task)
+            self._start_task(user_id, store)
 
         yield from Call(lambda: self._start_thread(user_id, store), start_task)
+
+    def _start_task(self, user_id: str, store: BaseStore) -> None:
+        drain = arun(self._drain(user_id, store))
+        task = asyncio.get_running_loop().create_task(drain, context=contextvars.Context())
+        self._tasks[task] = user_id
+        task.add_done_callback(self._end_task)
 
     def _end_task(self, task: asyncio.Task[None]) -> None:
         user_id = self._tasks.pop(task)
@@ -154,12 +206,16 @@ class Background:
             self._claims.release(user_id)
 
     def _start_thread(self, user_id: str, store: BaseStore) -> None:
-        """Queue a user for the thread, which lives as long as somebody is queued."""
         with self._hiring:
             self._jobs.append((user_id, store))
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._work, name="hybrid-memory", daemon=True)
-                self._thread.start()
+            self._hire()
+
+    def _hire(self) -> None:
+        """Have a thread look at jobs and waits; it lives as long as there are any."""
+        self._hiring.notify_all()
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._work, name="hybrid-memory", daemon=True)
+            self._thread.start()
 
     def _work(self) -> None:
         while job := self._next_job():
@@ -167,19 +223,65 @@ class Background:
                 run(self._drain(*job))
 
     def _next_job(self) -> tuple[str, BaseStore] | None:
+        """Wait for the next user to work on; `None` once there is nothing to wait for."""
         with self._hiring:
-            if self._jobs:
-                return self._jobs.popleft()
-            self._thread = None
-            return None
+            while not self._jobs:
+                waits = {user: wait for user, wait in self._waits.items() if not wait.is_on_loop}
+                if not waits:
+                    self._thread = None
+                    return None
+                user_id, wait = min(waits.items(), key=lambda each: each[1].due_at)
+                rest = wait.due_at - time.monotonic()
+                if rest > 0:
+                    self._hiring.wait(min(rest, threading.TIMEOUT_MAX))
+                elif self._is_due(user_id, wait):
+                    self._jobs.append((user_id, wait.store))
+            return self._jobs.popleft()
+
+    def _is_due(self, user_id: str, wait: _Wait) -> bool:
+        """End a wait and claim its user; whether the caller has to start the run."""
+        with self._hiring:
+            if self._waits.get(user_id) is not wait:
+                return False
+            del self._waits[user_id]
+        return self._claims.claim(user_id, Urgency.DUE)
+
+    def _look_again(self, user_id: str, store: BaseStore, seconds: float, *, is_batch: bool) -> Flow[None]:
+        """Have a user looked at once this time has passed without a turn."""
+
+        def put(*, is_on_loop: bool) -> _Wait:
+            with self._hiring:
+                due_at = time.monotonic() + seconds
+                self._waits[user_id] = wait = _Wait(store, due_at, is_batch=is_batch, is_on_loop=is_on_loop)
+                if not is_on_loop:
+                    self._hire()
+            return wait
+
+        async def call_later() -> None:
+            wait = put(is_on_loop=True)
+
+            def wake() -> None:
+                if self._is_due(user_id, wait):
+                    self._start_task(user_id, store)
+
+            asyncio.get_running_loop().call_later(seconds, wake, context=contextvars.Context())
+
+        yield from Call(lambda: put(is_on_loop=False) and None, call_later)
 
     def _drain(self, user_id: str, store: BaseStore) -> Flow[None]:
         """Run the memorize graph for a claimed user until no turn has asked for it meanwhile."""
         while True:
-            is_forced = self._claims.begin(user_id)
-            outcome = yield from attempt(self._memorize(user_id, store, is_forced=is_forced))
-            yield from self._note(user_id, outcome.value or _failure(outcome.error))
+            with self._hiring:
+                self._waits.pop(user_id, None)
+                self._hiring.notify_all()
+            urgency = self._claims.begin(user_id)
+            outcome = yield from attempt(self._memorize(user_id, store, urgency))
+            result = outcome.value or MemorizeState(report=_failure(outcome.error))
+            yield from self._note(user_id, result)
             if self._claims.end(user_id):
+                seconds = self._core.memorize.retry_seconds if outcome.error else result.get("wait_seconds")
+                if seconds is not None and self._mode == "background":
+                    yield from self._look_again(user_id, store, seconds, is_batch=not outcome.error)
                 return
 
     def _hold(self, user_id: str) -> Flow[None]:
@@ -203,15 +305,26 @@ class Background:
 
         return Call(wait, lambda: asyncio.to_thread(condition, *args, **kwargs))
 
-    def _memorize(self, user_id: str, store: BaseStore, *, is_forced: bool) -> Flow[Report]:
-        learns = self._mode != "manual" or is_forced
-        state = MemorizeState(user_id=user_id, learns=learns, is_forced=is_forced)
+    def _memorize(self, user_id: str, store: BaseStore, urgency: Urgency) -> Flow[MemorizeState]:
+        is_forced = urgency is Urgency.FORCED
+        state = MemorizeState(
+            user_id=user_id,
+            learns=self._mode != "manual" or urgency is not Urgency.TURN,
+            is_due=self._mode == "inline" or urgency is not Urgency.TURN,
+            is_forced=is_forced,
+            owner=self.owner,
+        )
         config = RunnableConfig(callbacks=[], run_name="memorize", recursion_limit=RECURSION_LIMIT)
-        result: dict[str, Any] = yield from invoke(self._graph_over(store), state, config)
-        return cast("Report", result["report"])
+        result: Any = yield from invoke(self._graph_over(store), state, config)
+        return cast("MemorizeState", result)
 
-    def _note(self, user_id: str, report: Report) -> Flow[None]:
+    def _note(self, user_id: str, result: MemorizeState) -> Flow[None]:
+        report = result["report"]
         self._total = add_reports(self._total, {**report, "learned": [], "errors": report.get("errors", [])[-1:]})
+        self._total["errors"] = self._total["errors"][-1:]
+        self._capped.pop(user_id, None)
+        if capped := result.get("capped"):
+            self._capped[user_id] = capped
         if self._listener is not None:
             told = yield from attempt(_tell(self._listener, user_id, report))
             if told.error is not None:

@@ -5,6 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from enum import IntEnum
+
+
+class Urgency(IntEnum):
+    """How much is asked of a run; of two requests the greater counts."""
+
+    TURN = 0
+    """A turn has ended: index it, and learn if enough turns wait."""
+    DUE = 1
+    """The wait is over: learn from what waits."""
+    FORCED = 2
+    """Learn from everything, open turns and those that failed included."""
 
 
 class Claims:
@@ -14,25 +26,31 @@ class Claims:
         """Start with nobody claimed."""
         self._changed = threading.Condition()
         self._active: set[str] = set()
-        self._again: dict[str, bool] = {}
+        self._again: dict[str, Urgency] = {}
 
     @property
     def count(self) -> int:
         """How many users are being worked on."""
         return len(self._active)
 
-    def claim(self, user_id: str, *, is_forced: bool) -> bool:
+    def claim(self, user_id: str, urgency: Urgency) -> bool:
         """Ask for a run; whether the caller has to start it (else one that is running will look again)."""
         with self._changed:
-            self._again[user_id] = is_forced or self._again.get(user_id, False)
+            self._again[user_id] = max(urgency, self._again.get(user_id, Urgency.TURN))
             is_free = user_id not in self._active
             self._active.add(user_id)
             return is_free
 
-    def begin(self, user_id: str) -> bool:
-        """Take up what was asked for; whether a forced run is among it."""
+    def ask_all(self, urgency: Urgency) -> None:
+        """Have everybody who is being worked on looked at once more."""
         with self._changed:
-            return self._again.pop(user_id, False)
+            for user_id in self._active:
+                self._again[user_id] = max(urgency, self._again.get(user_id, Urgency.TURN))
+
+    def begin(self, user_id: str) -> Urgency:
+        """Take up what was asked for."""
+        with self._changed:
+            return self._again.pop(user_id, Urgency.TURN)
 
     def end(self, user_id: str) -> bool:
         """Let go of a user unless another run was asked for meanwhile; whether it was let go."""

@@ -90,6 +90,23 @@ class RecallConfig(_Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MemorizeConfig(_Checked):
+    """When the model is called after a reply; one call serves all turns that wait by then.
+
+    Turns are extracted as soon as any of the three limits is reached. Whatever they say, messages are indexed at once.
+    """
+
+    after_turns: int = 6
+    """Extract once this many turns wait; 1 extracts after each."""
+    after_tokens: int = 1_200
+    """Or once they hold this many tokens."""
+    after_seconds: float = 2.0
+    """Or once nothing was said for this long; a new turn restarts the wait."""
+    retry_seconds: float = 30.0
+    """What failed is tried again after this long, and after twice as long each time it fails anew, up to a day."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtractConfig(_Checked):
     """How facts and entities are drawn from messages."""
 
@@ -106,6 +123,9 @@ class ExtractConfig(_Checked):
     """The model is told to give at most this many a call; those beyond are dropped and counted."""
     open_turn_seconds: float = 600.0
     """A turn that never ended (its model failed) is extracted after this long."""
+    daily_tokens: int | None = None
+    """A user costs at most about this many tokens a day (UTC), prompts and answers, summaries included; what is said
+    beyond that stays queued until the next day. `None` sets no cap."""
     instructions: str = ""
     """Added to the prompt, in the application's own words; a call costs so many tokens more."""
     categories: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from langchain_core.language_models import BaseChatModel
@@ -14,9 +14,11 @@ from langgraph.runtime import get_runtime
 from langgraph.store.base import BaseStore
 
 from langchain_hybrid_memory._flow import Flow, Outcome, attempt
-from langchain_hybrid_memory.budget import TokenCounter
-from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, RecallConfig, SummaryConfig
+from langchain_hybrid_memory.budget import TokenCounter, is_from_person
+from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, MemorizeConfig, RecallConfig, SummaryConfig
 from langchain_hybrid_memory.errors import HybridMemoryError, describe
+from langchain_hybrid_memory.ledger import Ledger
+from langchain_hybrid_memory.memories import fingerprint
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
@@ -43,9 +45,11 @@ class Core:
     summary: SummaryConfig
     recall: RecallConfig
     extract: ExtractConfig
+    memorize: MemorizeConfig = MemorizeConfig()
     redact: Redactor
     count: TokenCounter
     now: Callable[[], datetime]
+    ledger: Ledger = field(default_factory=Ledger)
 
     @property
     def learns(self) -> bool:
@@ -73,7 +77,8 @@ class Core:
         scope = self.scope()
         if scope is None:
             return {"recalled": None, "summary": None, "pinned": None, **_passed_over(state)}
-        outcome = yield from attempt(
+        recalling = self.ledger.timed(
+            "recall",
             recall(
                 state,
                 scope,
@@ -84,8 +89,10 @@ class Core:
                 count=self.count,
                 redact=self.redact,
                 learns=self.learns,
-            )
+            ),
+            turns=_turn(state, scope),
         )
+        outcome = yield from attempt(recalling)
         update = _value_or_logged(outcome, "recall", otherwise={"recalled": None})
         return {**update, **_passed_over(state)} if scope.is_read_only else update
 
@@ -95,7 +102,8 @@ class Core:
         if scope is None or scope.is_read_only:
             return _passed_over(state)
         recording = record(state, scope, self.store(), now=self.now(), redact=self.redact, learns=self.learns)
-        return _value_or_logged((yield from attempt(recording)), "record", otherwise={})
+        outcome = yield from attempt(self.ledger.timed("record", recording, turns=_turn(state, scope)))
+        return _value_or_logged(outcome, "record", otherwise={})
 
     def composed(
         self, state: MemoryState, system_prompt: str | SystemMessage | None
@@ -120,6 +128,12 @@ def _value_or_logged(outcome: Outcome[MemoryUpdate], step: str, *, otherwise: Me
         raise outcome.error
     logger.error("%s failed and was left out of this turn: %s", step, describe(outcome.error))
     return otherwise
+
+
+def _turn(state: MemoryState, scope: Scope) -> tuple[str, ...]:
+    """The key of the present turn, as the log will have it; empty where nobody said anything."""
+    said = [message for message in state["messages"] if is_from_person(message)]
+    return (fingerprint(scope.thread_id, str(said[-1].id)),) if said else ()
 
 
 def _passed_over(state: MemoryState) -> MemoryUpdate:

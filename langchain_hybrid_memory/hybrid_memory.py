@@ -22,7 +22,14 @@ from langchain_hybrid_memory._flow import Flow, arun, blocking, run
 from langchain_hybrid_memory.background import Background, Listener, Status
 from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens
 from langchain_hybrid_memory.chat_model import create_chat_model
-from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, ExtractionMode, RecallConfig, SummaryConfig
+from langchain_hybrid_memory.config import (
+    BufferConfig,
+    ExtractConfig,
+    ExtractionMode,
+    MemorizeConfig,
+    RecallConfig,
+    SummaryConfig,
+)
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.embedding import create_embedding
 from langchain_hybrid_memory.errors import ConfigurationError
@@ -61,6 +68,7 @@ class HybridMemory:
         summary: SummaryConfig = SummaryConfig(),
         recall: RecallConfig = RecallConfig(),
         extract: ExtractConfig = ExtractConfig(),
+        memorize: MemorizeConfig = MemorizeConfig(),
         redact: Redactor = keep_everything,
         count_tokens: TokenCounter = approximate_tokens,
         on_memorized: Listener | None = None,
@@ -84,6 +92,7 @@ class HybridMemory:
             summary: When a thread is summarized.
             recall: How much is brought back.
             extract: How facts are extracted.
+            memorize: How many turns, tokens or quiet seconds one extraction waits for.
             redact: Takes secrets out of each text before it is remembered; the checkpoint is not touched.
             count_tokens: Counts the tokens of a text.
             on_memorized: Called with user id and report after each memorize run.
@@ -110,6 +119,7 @@ class HybridMemory:
             summary=summary,
             recall=recall,
             extract=extract,
+            memorize=memorize,
             redact=redact,
             count=count_tokens,
             now=now,
@@ -182,6 +192,18 @@ class HybridMemory:
         """Asynchronous `flush`."""
         return await arun(self._background.flush(timeout))
 
+    def drain(self, timeout: float | None = None) -> Status:
+        """Learn from what is due in the queue, whichever process left it there, and wait at most `timeout` seconds.
+
+        What `hybrid-memory worker` does again and again. Unlike `flush` it leaves alone turns that never ended, users
+        another process is learning for, and failures whose next attempt is not due.
+        """
+        return run(self._background.drain(timeout))
+
+    async def adrain(self, timeout: float | None = None) -> Status:  # noqa: ASYNC109 - the twin of `drain`
+        """Asynchronous `drain`."""
+        return await arun(self._background.drain(timeout))
+
     def status(self) -> Status:
         """What waits, what failed and what the model calls cost."""
         return run(self._background.status())
@@ -191,7 +213,7 @@ class HybridMemory:
         return await arun(self._background.status())
 
     def close(self) -> None:
-        """Let the step that is running end, for at most five seconds, and close the store if it was opened here.
+        """Learn what waited for further turns, for at most five seconds, and close the store if it was opened here.
 
         What is still queued stays in the store and is taken up by the next process.
         """

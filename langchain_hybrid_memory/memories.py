@@ -35,6 +35,12 @@ class StoredMessage(TypedDict):
     at: str
     position: int
     """Index of the message in its thread, counted from 0."""
+    after: str | None
+    """Id of the message it followed, so that the log is a tree; `None` where that is not known."""
+    is_fork: bool
+    """Whether it was said in a run that went on from a checkpoint its caller had named."""
+    is_abandoned: bool
+    """Whether the thread went on without it: it was regenerated, or a message before it was edited."""
     is_indexed: bool
 
 
@@ -134,6 +140,9 @@ class Pending(TypedDict):
     """Whether facts are to be drawn from it; otherwise work on it ends when it is indexed."""
     is_indexed: bool
     attempts: int
+    """How many times learning from it failed."""
+    retry_at: str | None
+    """When a failed one is tried again, by itself."""
     error: str | None
 
 

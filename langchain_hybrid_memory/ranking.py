@@ -50,7 +50,8 @@ def rank(
     stretched over the candidates of this query to [0, 1] (min-max fusion: Bruch, Gai and Ingber, "An Analysis of
     Fusion Functions for Hybrid Retrieval", ACM TOIS 2023). Stretching makes models whose cosines sit in a narrow band
     comparable. Superseded facts are dropped, and a message one of them rests on says which of its words are outdated.
-    Something not embedded yet is scored by words alone, and left out if it shares none with the query.
+    Something not embedded, yet or by this store at all, is scored by words alone, and left out if it shares none with
+    the query.
 
     Args:
         query: What is asked.
@@ -64,12 +65,8 @@ def rank(
     """
     weights = query_weights(query)
     found = {
-        **{(item.namespace, item.key): _candidate(item, weights) for item in fresh},
-        **{
-            (item.namespace, item.key): _candidate(item, weights)
-            for item in [*facts, *messages]
-            if item.score is not None
-        },
+        **{(tuple(item.namespace), item.key): _candidate(item, weights) for item in fresh},
+        **{(tuple(item.namespace), item.key): _candidate(item, weights) for item in [*facts, *messages]},
     }
     outdated = _outdated(candidate.item for candidate in found.values())
     candidates = [candidate for candidate in found.values() if _may_return(candidate)]

@@ -13,6 +13,7 @@ from langgraph.store.base import BaseStore
 from langchain_hybrid_memory._flow import Flow, invoke, listing
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.errors import ConfigurationError, ExtractionError
+from langchain_hybrid_memory.leases import release_lease, take_lease
 from langchain_hybrid_memory.memories import Returned, StoredMessage
 from langchain_hybrid_memory.memorize import RECURSION_LIMIT, MemorizeState, Report, add_reports, memorize_graph
 from langchain_hybrid_memory.scope import Scope
@@ -49,7 +50,7 @@ class Rebuilt(Returned):
         return f"{self.facts} facts of {self.turns} turns in {self.calls} calls"
 
 
-def rebuild(scope: Scope, core: Core, store: BaseStore, *, on_progress: Progress | None) -> Flow[Rebuilt]:
+def rebuild(scope: Scope, core: Core, store: BaseStore, *, owner: str, on_progress: Progress | None) -> Flow[Rebuilt]:
     """Run the memorize graph over all messages, over a stage of its own.
 
     Until everything is there, what was known stays as it is. An interrupted rebuild goes on where it was; one whose
@@ -62,11 +63,12 @@ def rebuild(scope: Scope, core: Core, store: BaseStore, *, on_progress: Progress
     if not core.learns:
         msg = "rebuilding needs a model to learn with: give HybridMemory one"
         raise ConfigurationError(msg)
+    yield from take_lease(scope, store, owner=owner, now=core.now(), is_forced=True)
     yield from finish(scope, store)
     items = yield from listing(store, scope.namespace("messages"))
     messages = [cast("StoredMessage", item.value) for item in items if not item.value.get("is_abandoned")]
     episodes = episodes_of(messages, scope)
-    run = _Run(scope, core, store, messages)
+    run = _Run(scope, core, store, messages, owner)
     run.done = yield from begin(scope, store)
     for size in (AHEAD, 1):  # what fails in company is tried once more alone
         waiting = [episode for episode in episodes if episode["key"] not in run.done]
@@ -76,6 +78,7 @@ def rebuild(scope: Scope, core: Core, store: BaseStore, *, on_progress: Progress
             waiting = waiting[taken:]
     failed = len(episodes) - len(run.done)
     if failed:
+        yield from release_lease(scope, store, owner=owner, now=core.now())
         reason = next(reversed(run.report.get("errors", [])), "no reason given")
         msg = (
             f"{failed} of {len(episodes)} turns could not be learned again ({reason}); what was known stays as it was. "
@@ -83,6 +86,7 @@ def rebuild(scope: Scope, core: Core, store: BaseStore, *, on_progress: Progress
         )
         raise ExtractionError(msg)
     yield from swap(scope, store, run.done)
+    yield from release_lease(scope, store, owner=owner, now=core.now())
     _tell(on_progress, len(episodes), len(episodes))
     return _rebuilt(run.report, len(episodes))
 
@@ -90,10 +94,13 @@ def rebuild(scope: Scope, core: Core, store: BaseStore, *, on_progress: Progress
 class _Run:
     """One rebuild: what it has done, and what that cost."""
 
-    def __init__(self, scope: Scope, core: Core, store: BaseStore, messages: Sequence[StoredMessage]) -> None:
+    def __init__(
+        self, scope: Scope, core: Core, store: BaseStore, messages: Sequence[StoredMessage], owner: str
+    ) -> None:
         self._scope = scope
         self._core = core
         self._store = store
+        self._owner = owner
         self._graph: CompiledStateGraph[Any, Any, Any, Any] = memorize_graph(core, store)
         self._messages: dict[str, list[StoredMessage]] = {}
         for message in messages:
@@ -107,7 +114,9 @@ class _Run:
         said = [message for episode in waiting for message in self._messages[episode["key"]]]
         chosen, _ = choose_episodes(waiting, said, config=self._core.extract, count=self._core.count)
         yield from enqueue(self._scope, self._store, chosen)
-        given = MemorizeState(user_id=self._scope.user_id, learns=True, is_forced=True, is_staged=True)
+        given = MemorizeState(
+            user_id=self._scope.user_id, learns=True, is_due=True, is_forced=True, is_staged=True, owner=self._owner
+        )
         config = RunnableConfig(callbacks=[], run_name="rebuild", recursion_limit=RECURSION_LIMIT)
         result: dict[str, Any] = yield from invoke(self._graph, given, config)
         self.report = add_reports(self.report, cast("Report", result["report"]))

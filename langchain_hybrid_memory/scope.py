@@ -11,7 +11,7 @@ from langgraph.runtime import get_runtime
 
 from langchain_hybrid_memory.errors import ConfigurationError, MissingUserError
 
-Kind: TypeAlias = Literal["messages", "facts", "entities", "summaries", "threads", "forgotten"]
+Kind: TypeAlias = Literal["messages", "facts", "entities", "summaries", "threads", "forgotten", "usage"]
 MemorySwitch: TypeAlias = Literal["on", "read", "off"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -28,6 +28,7 @@ class Scope:
         user_id: Any non-empty string; encoded into every namespace, so two ids never share one.
         thread_id: The conversation; empty for a run without one, which has no summary.
         is_read_only: Whether this turn may recall but leaves no trace in memory.
+        is_fork: Whether the run goes on from a checkpoint its caller named, perhaps not the thread's latest.
         root: First segment of every namespace.
         is_staged: Whether what is derived from messages, and the queue, are those that a rebuild prepares aside.
     """
@@ -35,6 +36,7 @@ class Scope:
     user_id: str
     thread_id: str = ""
     is_read_only: bool = False
+    is_fork: bool = False
     root: str = "memory"
     is_staged: bool = False
 
@@ -132,6 +134,7 @@ def current_scope(root: str) -> Scope | None:
         user_id=next((user for user in named if user), ""),
         thread_id=str(configurable.get("thread_id") or ""),
         is_read_only=switch == "read",
+        is_fork="checkpoint_id" in get_config().get("metadata", {}),
         root=root,
     )
 

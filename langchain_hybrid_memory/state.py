@@ -33,11 +33,23 @@ class Pinned(TypedDict):
     text: str
 
 
+class Branch(TypedDict):
+    """Where this branch of the thread stands in the log; goes back in time with the checkpoint."""
+
+    tip: str
+    """Id of the last message of it that is in the log."""
+    position: int
+    """The position of that message, which later ones count from, whatever was pruned meanwhile."""
+    digest: str
+    """Of what was said up to there: tells that a message was edited under its id."""
+
+
 class MemoryUpdate(TypedDict, total=False):
     """What a step changes in the state."""
 
     recorded_through: str
     skipped_through: str
+    branch: Branch
     summary: ThreadSummary | None
     recalled: Recalled | None
     pinned: Pinned | None
@@ -50,6 +62,7 @@ class MemoryChannels(TypedDict):
     """Id of the last message that is in the log, or was passed over."""
     skipped_through: NotRequired[Annotated[str, PrivateStateAttr]]
     """Id of the last message of a turn that had to leave no trace."""
+    branch: NotRequired[Annotated[Branch, PrivateStateAttr]]
     summary: NotRequired[Annotated[ThreadSummary | None, PrivateStateAttr]]
     recalled: NotRequired[Annotated[Recalled | None, PrivateStateAttr]]
     pinned: NotRequired[Annotated[Pinned | None, PrivateStateAttr]]

@@ -20,7 +20,7 @@ from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.correct import edit, pin
 from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact
 from langchain_hybrid_memory.steps.look import entities, entity, facts_at, timeline, why
-from langchain_hybrid_memory.steps.recall import fit_hits, hits_from, search_ops
+from langchain_hybrid_memory.steps.recall import fit_hits, hits_from, search_ops, without_vectors
 from langchain_hybrid_memory.steps.record import Utterance, append, utterances
 
 
@@ -246,7 +246,9 @@ class UserMemory:
 
     def _recall(self, query: str) -> Flow[list[Hit]]:
         config = self._core.recall
-        found = yield from batch(self._core.store(), search_ops(self._scope, query, config))
+        store = self._core.store()
+        found = yield from batch(store, search_ops(self._scope, query, config))
+        found = yield from without_vectors(found, self._scope, store, config)
         return fit_hits(hits_from(found, self._scope, query, config), config, self._core.count)
 
     def _record(self, messages: Sequence[BaseMessage], thread_id: str, at: datetime | None) -> Flow[int]:
@@ -286,7 +288,7 @@ class UserMemory:
 
     def _rebuild(self, on_progress: Progress | None) -> Flow[Rebuilt]:
         store = self._core.store()
-        rebuilding = rebuild(self._scope, self._core, store, on_progress=on_progress)
+        rebuilding = rebuild(self._scope, self._core, store, owner=self._background.owner, on_progress=on_progress)
         return (yield from self._background.alone(self._scope.user_id, rebuilding, store))
 
     def _forget(self, fact_id: str) -> Flow[Receipt]:

@@ -11,6 +11,7 @@ from tests.doubles.chroma_server import ChromaServer
 from tests.doubles.doors import Door, Mode
 from tests.doubles.embedding import WordEmbedding
 from tests.doubles.openai_stub import OpenAIStub
+from tests.doubles.postgres import create_database, postgres_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
 
 settings.register_profile("long", max_examples=5_000)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the long runs be as long as they are meant to be."""
+    parser.addoption("--full", action="store_true", help="run the fault, kill and concurrency runs in full")
+
+
+@pytest.fixture(scope="session")
+def is_full(request: pytest.FixtureRequest) -> bool:
+    """Whether long runs are wanted in full, as `make fault-run` and `make kill-matrix` want them."""
+    return bool(request.config.getoption("--full"))
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -36,6 +48,19 @@ def call(mode: Mode) -> Door:
 def embedding() -> WordEmbedding:
     """An embedding in which texts that share words are near."""
     return WordEmbedding()
+
+
+@pytest.fixture(scope="session")
+def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a Postgres server listens; its own databases are made by `create_database`."""
+    with postgres_server(tmp_path_factory.mktemp("postgres")) as uri:
+        yield uri
+
+
+@pytest.fixture
+def postgres(postgres_uri: str) -> str:
+    """Where an empty Postgres database is."""
+    return create_database(postgres_uri)
 
 
 @pytest.fixture

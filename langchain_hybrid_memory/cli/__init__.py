@@ -1,4 +1,4 @@
-"""The command line: `hybrid-memory chat`, `import` and `search`."""
+"""The command line: `hybrid-memory chat`, `import`, `search` and `worker`."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,14 @@ from langchain_hybrid_memory.cli.opening import DEFAULT_EMBEDDING, choose_embedd
 from langchain_hybrid_memory.cli.rebuilding import describe_rebuilt, rebuild
 from langchain_hybrid_memory.cli.screen import Screen
 from langchain_hybrid_memory.cli.search import hits_table, search
+from langchain_hybrid_memory.cli.worker import (
+    CANNOT_SHARE,
+    describe_status,
+    open_shared,
+    report_to,
+    why_not_shared,
+    work,
+)
 from langchain_hybrid_memory.errors import HybridMemoryError
 from langchain_hybrid_memory.hybrid_memory import DEFAULT_PATH, HybridMemory
 from langchain_hybrid_memory.memorize import Report
@@ -151,3 +160,36 @@ def rebuild_command(
         except KeyboardInterrupt:
             screen.tell("stopped; what was known is as it was: rebuild again to go on")
             raise typer.Exit(INTERRUPTED) from None
+
+
+@app.command("worker")
+@_one_line_errors()
+def worker_command(
+    store: Annotated[str, typer.Option(help="http://host:8000 (`chroma run`) or postgresql://....")] = str(
+        DEFAULT_PATH
+    ),
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks at the queue.")] = 5.0,
+    once: Annotated[bool, typer.Option("--once", help="End when nothing more can be learned now.")] = False,
+    model: Model = None,
+    embedding: Embedding = DEFAULT_EMBEDDING,
+) -> None:
+    """Learn for all users from what other processes left to learn; run as many as you like."""
+    screen = Screen()
+    if reason := why_not_shared(store):
+        screen.fail(f"error: {reason}")
+        raise typer.Exit(CANNOT_SHARE)
+    embeds = choose_embedding(embedding)
+    load(embeds)
+    with (
+        open_shared(store, embeds) as shared,
+        closing(choose_chat_model(model)) as choice,
+        HybridMemory(
+            choice.model, store=shared, extract=choice.extract, on_memorized=partial(report_to, screen)
+        ) as memory,
+    ):
+        screen.tell(f"chat model: {choice.description}; Ctrl-C ends the worker, and loses nothing")
+        try:
+            status = work(memory, every_seconds=every, is_once=once, screen=screen)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        screen.say(describe_status(status))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -48,6 +49,17 @@ class Usage(NamedTuple):
             self.prompt_tokens + (used["input_tokens"] if used else 0),
             self.completion_tokens + (used["output_tokens"] if used else 0),
         )
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts calls as they are made, so that those of an attempt that fails are counted too."""
+
+    usage: Usage = field(default_factory=Usage)
+
+    def count(self, message: AIMessage | None) -> None:
+        """Add a call, whatever came of it."""
+        self.usage = self.usage.plus(message)
 
 
 class Neighbor(TypedDict):
@@ -143,8 +155,11 @@ def extract(
     neighbors: Sequence[Neighbor],
     *,
     config: ExtractConfig,
+    meter: Meter | None = None,
 ) -> Flow[tuple[Extraction, Usage]]:
     """Ask for facts and entities; an answer that does not fit the schema is sent back once for repair.
+
+    Each call is counted by `meter` as it is made, also where this raises in the end.
 
     Raises:
         ExtractionError: If the second answer does not fit either. An empty list of facts is an answer; an empty
@@ -154,12 +169,11 @@ def extract(
     options: dict[str, Any] = {"method": config.method} if config.method else {}
     structured = model.with_structured_output(answer_schema(config.max_facts, config.categories), **options)
     asked: list[AnyMessage] = prompt
-    usage = Usage()
+    meter = meter or Meter()
     for _ in range(2):
-        answer = yield from _ask(structured, asked)
-        usage = usage.plus(answer.raw)
+        answer = yield from _ask(structured, asked, meter)
         if answer.extraction is not None:
-            return answer.extraction, usage
+            return answer.extraction, meter.usage
         asked = repair_prompt(prompt, answer.raw, answer.problem)
     msg = (
         f"the model's answer did not fit the schema, twice ({answer.reason}); the episodes stay pending. "
@@ -205,11 +219,12 @@ class _Listener(BaseCallbackHandler):
             self.message = generation.message
 
 
-def _ask(structured: Runnable[Any, Any], prompt: Sequence[AnyMessage]) -> Flow[_Answer]:
+def _ask(structured: Runnable[Any, Any], prompt: Sequence[AnyMessage], meter: Meter) -> Flow[_Answer]:
     """Ask once. What the model answered but nobody could read, and what no server should answer, is a bad answer."""
     listener = _Listener()
     outcome = yield from attempt(call(structured, prompt, listener))
     raw = listener.message
+    meter.count(raw)
     if raw is not None and raw.response_metadata.get("finish_reason") == "length":
         return _Answer(None, raw, "it was cut off; answer with fewer and shorter facts", "cut off")
     if isinstance(outcome.value, Extraction):

@@ -75,7 +75,7 @@ def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpoi
         if checkpointer is not None:
             yield from _delete_thread(checkpointer, thread.key)
             removed["checkpointed threads"] += 1
-    for kind in ("messages", "facts", "entities", "summaries", "forgotten"):
+    for kind in ("messages", "facts", "entities", "summaries", "forgotten", "usage"):
         removed[kind] += yield from _clear(scope.namespace(kind), store)
     yield from _clear(scope.stage, store)
     removed["queue entries"] += yield from _clear(scope.pending, store)

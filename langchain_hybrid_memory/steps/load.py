@@ -11,11 +11,11 @@ from typing_extensions import TypedDict
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.config import ExtractConfig
-from langchain_hybrid_memory.memories import Pending, StoredMessage, from_iso
+from langchain_hybrid_memory.memories import Pending, StoredMessage, from_iso, to_iso
 from langchain_hybrid_memory.scope import Scope
 
-MAX_ATTEMPTS = 5
-"""After this many failures an episode waits for an explicit `flush`."""
+LONGEST_RETRY_SECONDS = 86_400.0
+"""An episode that fails again and again is tried once a day."""
 
 
 class Episode(TypedDict):
@@ -28,6 +28,8 @@ class Episode(TypedDict):
     is_complete: bool
     learns: bool
     attempts: int
+    retry_at: str
+    """When it may be tried again; empty where it never failed."""
     entries: dict[str, Pending]
     """The entries by their keys; work on the episode is done when exactly these are gone."""
 
@@ -71,7 +73,7 @@ def ready(
         tried: Keys of episodes already tried in this run.
         config: Says how long an open turn waits.
         now: The present instant.
-        is_forced: Whether open turns and episodes that failed too often are wanted too, as in a `flush`.
+        is_forced: Whether open turns and failed episodes are wanted before their time, as in a `flush`.
 
     Returns:
         Episodes that never failed, oldest first; or, where there are none, the first failed one alone, so that one that
@@ -84,10 +86,22 @@ def ready(
         if episode["key"] not in tried
         and episode["learns"]
         and (is_forced or episode["is_complete"] or from_iso(episode["recorded_at"]) < oldest_open)
-        and (is_forced or episode["attempts"] < MAX_ATTEMPTS)
+        and (is_forced or not seconds_to_retry(episode, now=now))
     ]
     untroubled = [episode for episode in waiting if not episode["attempts"]]
     return untroubled or waiting[:1]
+
+
+def seconds_to_retry(episode: Episode, *, now: datetime) -> float:
+    """How long an episode that failed has to wait still; 0 for one that may be tried."""
+    return max(0.0, (from_iso(episode["retry_at"]) - now).total_seconds()) if episode["retry_at"] else 0.0
+
+
+def failed(entry: Pending, *, error: str, retry_seconds: float, now: datetime) -> Pending:
+    """An entry after one more failure: tried again after `retry_seconds`, and twice as long each further time."""
+    attempts = entry["attempts"] + 1
+    wait = min(retry_seconds * 2.0 ** min(attempts - 1, 60), LONGEST_RETRY_SECONDS)
+    return {**entry, "attempts": attempts, "retry_at": to_iso(now + timedelta(seconds=wait)), "error": error}
 
 
 def _episode(entries: dict[str, Pending]) -> Episode:
@@ -100,5 +114,6 @@ def _episode(entries: dict[str, Pending]) -> Episode:
         is_complete=any(entry["is_complete"] for entry in entries.values()),
         learns=any(entry["learns"] for entry in entries.values()),
         attempts=max(entry["attempts"] for entry in entries.values()),
+        retry_at=max(entry["retry_at"] or "" for entry in entries.values()),
         entries=entries,
     )

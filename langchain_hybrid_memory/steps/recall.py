@@ -15,10 +15,15 @@ from langchain_hybrid_memory.config import BufferConfig, RecallConfig
 from langchain_hybrid_memory.memories import Fact, Hit, StoredSummary, fact_from, fingerprint
 from langchain_hybrid_memory.ranking import rank
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
-from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.scope import Kind, Scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.compose import as_data, render, render_line, render_pinned, visible
-from langchain_hybrid_memory.steps.record import cursor_index, log, rememberable
+from langchain_hybrid_memory.steps.record import branch_of, cursor_index, log, place_of, rememberable
+
+WORDS_LIMIT = 2_000
+"""Of a store without vectors, the newest so many facts, and messages, are looked at by their words."""
+STANDING = {"confirms": None}
+"""What is recalled of the facts: those that only confirm another stand behind it."""
 
 PIN_LIMIT = 50
 """At most this many pinned facts are looked at."""
@@ -58,13 +63,16 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
     pinned = _pinned(results[1 + len(searches)], scope, config, count)
     summary = _summary_of_branch(results[0], scope, messages)
     seen = {str(message.id) for message in visible(messages, summary, buffer=buffer, count=count)}
-    hits = hits_from(results[1 : 1 + len(searches)], scope, text, config)
+    found = yield from without_vectors(results[1 : 1 + len(searches)], scope, store, config)
+    hits = hits_from(found, scope, text, config)
     known = set(pinned["keys"]) if pinned else set()
     unseen = [hit for hit in hits if hit.item.id not in known and not _is_visible(hit, scope, seen)]
     recalled = _recalled(messages[asked], fit_hits(unseen, config, count), config, count)
     update = MemoryUpdate(summary=summary, recalled=recalled, pinned=pinned)
     if notes and cursor_index(state) == _unanswered(state, asked) - 1:
         update["recorded_through"] = str(messages[asked].id)
+        spoken = [said for said in rememberable(state, now=now) if said.position <= asked]
+        update |= branch_of(spoken, place_of(state))
     return update
 
 
@@ -74,10 +82,29 @@ def search_ops(scope: Scope, query: str, config: RecallConfig) -> list[Op]:
         return []
     facts, messages = scope.namespace("facts"), scope.namespace("messages")
     return [
-        SearchOp(facts, query=query, filter={"confirms": None}, limit=config.candidates),
+        SearchOp(facts, query=query, filter=STANDING, limit=config.candidates),
         SearchOp(messages, query=query, limit=config.candidates),
         SearchOp(messages, limit=config.fresh_limit),
     ]
+
+
+def without_vectors(
+    found: Sequence[Result], scope: Scope, store: BaseStore, config: RecallConfig
+) -> Flow[list[Result]]:
+    """What `search_ops` brought; from a store that cannot search by meaning, as many more as words may find.
+
+    Such a store answers a search with the newest items, so that older ones would never be found.
+    """
+    kinds: tuple[Kind, ...] = ("facts", "messages")
+    asked = [
+        SearchOp(scope.namespace(kind), filter=STANDING if kind == "facts" else None, limit=WORDS_LIMIT)
+        for kind, items in zip(kinds, cast("list[list[SearchItem]]", found), strict=False)
+        if len(items) >= config.candidates and all(item.score is None for item in items)
+    ]
+    more = iter((yield from batch(store, asked)))
+    wanted = {op.namespace_prefix for op in asked}
+    places = [scope.namespace(kind) for kind in kinds]
+    return [next(more) if n < len(places) and places[n] in wanted else items for n, items in enumerate(found)]
 
 
 def hits_from(found: Sequence[Result], scope: Scope, query: str, config: RecallConfig) -> list[Hit]:
@@ -85,7 +112,12 @@ def hits_from(found: Sequence[Result], scope: Scope, query: str, config: RecallC
     if not found:
         return []
     facts, messages, newest = (
-        [item for item in cast("list[SearchItem]", items) if scope.owns(item.namespace)] for items in found
+        [
+            item
+            for item in cast("list[SearchItem]", items)
+            if scope.owns(item.namespace) and not item.value.get("is_abandoned")
+        ]
+        for items in found
     )
     fresh = [item for item in newest if not item.value["is_indexed"]]
     return rank(query, facts=facts, messages=messages, fresh=fresh, keyword_weight=config.keyword_weight)
@@ -144,7 +176,8 @@ def _notes(state: MemoryState, asked: int, scope: Scope, *, now: datetime, redac
         return []
     fresh = {str(message.id) for message in messages[_unanswered(state, asked) : asked + 1]}
     spoken = [said for said in rememberable(state, now=now) if said.position <= asked]
-    return log(spoken, fresh, scope, now=now, redact=redact, learns=learns, is_complete=False)
+    place = place_of(state)
+    return log(spoken, fresh, scope, now=now, redact=redact, learns=learns, is_complete=False, place=place)
 
 
 def _summary_of_branch(item: Result, scope: Scope, messages: Sequence[AnyMessage]) -> ThreadSummary | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import cast
+from typing import NamedTuple, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
@@ -15,7 +15,7 @@ from langchain_hybrid_memory.budget import is_from_person
 from langchain_hybrid_memory.memories import Pending, Role, StoredMark, StoredMessage, StoredThread, fingerprint, to_iso
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
+from langchain_hybrid_memory.state import Branch, MemoryState, MemoryUpdate
 from langchain_hybrid_memory.steps.marks import blanked, mark_key
 
 ROLES: Mapping[type, Role] = {HumanMessage: "user", AIMessage: "assistant", ToolMessage: "tool"}
@@ -33,6 +33,15 @@ class Utterance:
     at: datetime
     position: int
     speaker: str | None = None
+
+
+class Place(NamedTuple):
+    """Where in the log the messages of a state belong."""
+
+    tip: str | None
+    """Id of the last message of this branch in the log."""
+    offset: int
+    """What to add to an index in the state for a position in the log."""
 
 
 def record(
@@ -54,10 +63,10 @@ def record(
     messages = state["messages"]
     if scope.is_read_only or not messages:
         return {}
-    said = rememberable(state, now=now)
+    said, place = rememberable(state, now=now), place_of(state)
     spoken, fresh = yield from _not_recorded(said, state, scope, store, redact=redact)
-    yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, learns=learns))
-    return {"recorded_through": str(messages[-1].id)}
+    yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, learns=learns, place=place))
+    return {"recorded_through": str(messages[-1].id), **branch_of(said, place)}
 
 
 def append(
@@ -106,6 +115,7 @@ def log(
     redact: Redactor,
     learns: bool,
     is_complete: bool = True,
+    place: Place | None = None,
 ) -> list[Op]:
     """The store writes that put `fresh` utterances of a thread into the log: the queue first, then the messages.
 
@@ -117,6 +127,7 @@ def log(
         redact: Applied to each text, once; only its result is stored.
         learns: Whether facts are to be drawn from them.
         is_complete: Whether the last turn has ended.
+        place: Where in the log the thread's state stands; `None` for what has no state and is only ever appended.
     """
     episodes = _episodes(spoken, scope.thread_id)
     members: dict[str, list[str]] = {}
@@ -137,17 +148,16 @@ def log(
                 learns=learns,
                 is_indexed=False,
                 attempts=0,
+                retry_at=None,
                 error=None,
             ),
             scope,
         )
         for episode in dict.fromkeys(episodes[index] for index in written)
     ]
-    puts = [
-        _message(spoken[index], spoken[index - 1].text if index else "", episodes[index], scope, redact=redact)
-        for index in written
-    ]
-    thread = StoredThread(last_at=to_iso(now), length=spoken[-1].position + 1)
+    puts = [_message(spoken, index, episodes[index], scope, redact=redact, place=place) for index in written]
+    offset = place.offset if place else 0
+    thread = StoredThread(last_at=to_iso(now), length=spoken[-1].position + offset + 1)
     return [*markers, *puts, PutOp(scope.namespace("threads"), scope.thread_id, dict(thread), index=False)]
 
 
@@ -155,6 +165,23 @@ def rememberable(state: MemoryState, *, now: datetime) -> list[Utterance]:
     """The utterances of a thread behind the last turn that had to leave no trace."""
     skipped = _index_of(state.get("skipped_through"), state["messages"])
     return [said for said in utterances(state["messages"], now=now) if said.position > skipped]
+
+
+def place_of(state: MemoryState) -> Place:
+    """Where a thread's state stands in the log; positions go on from there, also when messages were pruned since."""
+    branch = state.get("branch")
+    if branch is None:
+        return Place(tip=None, offset=0)
+    index = _index_of(branch["tip"], state["messages"])
+    return Place(branch["tip"], branch["position"] - (index if index >= 0 else cursor_index(state)))
+
+
+def branch_of(spoken: Sequence[Utterance], place: Place) -> MemoryUpdate:
+    """The branch that ends with the last of these utterances; nothing where nothing was said."""
+    if not spoken:
+        return {}
+    last = spoken[-1]
+    return {"branch": Branch(tip=last.id, position=last.position + place.offset, digest=_digest(spoken))}
 
 
 def cursor_index(state: MemoryState) -> int:
@@ -170,10 +197,11 @@ def _not_recorded(
     spoken: list[Utterance], state: MemoryState, scope: Scope, store: BaseStore, *, redact: Redactor
 ) -> Flow[tuple[list[Utterance], set[str]]]:
     """A thread's utterances, and the ids of those behind the cursor."""
-    cursor = cursor_index(state)
-    if cursor >= 0:
+    cursor, branch = cursor_index(state), state.get("branch")
+    known = [said for said in spoken if said.position <= cursor]
+    if cursor >= 0 and (branch is None or not known or _digest(known) == branch["digest"]):
         return spoken, {said.id for said in spoken if said.position > cursor}
-    # No cursor: the thread is older than its memory, or was edited. The log says what it has: nothing is queued twice.
+    # The thread is older than its memory, or was pruned or edited. The log says what it has: nothing is queued twice.
     return (yield from _unknown(spoken, scope, store, redact=redact))
 
 
@@ -182,15 +210,24 @@ def _unknown(
 ) -> Flow[tuple[list[Utterance], set[str]]]:
     """Utterances without the words that were forgotten in them, and the ids of those the log does not have so."""
     found = yield from batch(store, [GetOp(scope.thread_messages(scope.thread_id), said.id) for said in spoken])
-    known = {item.key: item.value["text"] for item in found if isinstance(item, Item)}
-    other = [said.id for said in spoken if said.id in known and known[said.id] != redact(said.text)]
+    known = {item.key: str(item.value["text"]) for item in found if isinstance(item, Item)}
+    other = [said.id for said in spoken if said.id in known and _is_edited(said, known[said.id], redact)]
     keys = {mark_key(scope.thread_id, message_id): message_id for message_id in other}
     items = yield from batch(store, [GetOp(scope.namespace("forgotten"), key) for key in keys])
     marks = {keys[item.key]: cast("StoredMark", item.value) for item in items if isinstance(item, Item)}
     left = [
         replace(said, text=blanked(redact(said.text), marks[said.id])) if said.id in marks else said for said in spoken
     ]
-    return left, {said.id for said in left if known.get(said.id) != redact(said.text)}
+    return left, {said.id for said in left if said.id not in known or _is_edited(said, known[said.id], redact)}
+
+
+def _is_edited(said: Utterance, known: str, redact: Redactor) -> bool:
+    """Whether a message says something else than the log; a tool's result may be shortened to save room."""
+    return said.role != "tool" and known != redact(said.text)
+
+
+def _digest(spoken: Iterable[Utterance]) -> str:
+    return fingerprint(*(part for said in spoken if said.role != "tool" for part in (said.id, said.text)))
 
 
 def _episodes(spoken: Iterable[Utterance], thread_id: str) -> list[str]:
@@ -200,7 +237,10 @@ def _episodes(spoken: Iterable[Utterance], thread_id: str) -> list[str]:
     return keys
 
 
-def _message(said: Utterance, before: str, episode: str, scope: Scope, *, redact: Redactor) -> PutOp:
+def _message(
+    spoken: Sequence[Utterance], index: int, episode: str, scope: Scope, *, redact: Redactor, place: Place | None
+) -> PutOp:
+    said, before = spoken[index], spoken[index - 1] if index else None
     value = StoredMessage(
         id=said.id,
         thread=scope.thread_id,
@@ -208,9 +248,12 @@ def _message(said: Utterance, before: str, episode: str, scope: Scope, *, redact
         role=said.role,
         speaker=said.speaker,
         text=redact(said.text),
-        context=redact(before)[-CONTEXT_CHARACTERS:],
+        context=redact(before.text if before else "")[-CONTEXT_CHARACTERS:],
         at=to_iso(said.at),
-        position=said.position,
+        position=said.position + (place.offset if place else 0),
+        after=(before.id if before else place.tip) if place else None,
+        is_fork=scope.is_fork,
+        is_abandoned=False,
         is_indexed=False,
     )
     return PutOp(scope.thread_messages(scope.thread_id), said.id, dict(value), index=False)

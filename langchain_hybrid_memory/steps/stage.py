@@ -119,6 +119,7 @@ def _episode(key: str, said: list[StoredMessage], scope: Scope) -> Episode:
         is_complete=True,
         learns=True,
         attempts=0,
+        retry_at="",
         entries={
             key: {
                 "user": scope.user_id,
@@ -130,6 +131,7 @@ def _episode(key: str, said: list[StoredMessage], scope: Scope) -> Episode:
                 "learns": True,
                 "is_indexed": True,  # or will be: that is the business of the queue proper
                 "attempts": 0,
+                "retry_at": None,
                 "error": None,
             }
         },

@@ -8,27 +8,33 @@ from typing import cast
 from langchain_core.language_models import BaseChatModel
 from langgraph.store.base import BaseStore, GetOp, Item, PutOp
 
-from langchain_hybrid_memory._flow import Flow, batch, call, listing
+from langchain_hybrid_memory._flow import Flow, attempt, batch, call, listing, value_of
 from langchain_hybrid_memory.budget import TokenCounter, cut_text
 from langchain_hybrid_memory.config import SummaryConfig
 from langchain_hybrid_memory.errors import ExtractionError
 from langchain_hybrid_memory.memories import StoredMessage, StoredSummary
 from langchain_hybrid_memory.prompts.summary import summary_prompt
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.extract import Usage
+from langchain_hybrid_memory.steps.extract import Meter
 
 NOTHING = StoredSummary(text="", through_id="", through_position=-1, messages=0)
 
 
 def summarize(
-    scope: Scope, store: BaseStore, model: BaseChatModel, *, config: SummaryConfig, count: TokenCounter
-) -> Flow[tuple[int, Usage]]:
+    scope: Scope,
+    store: BaseStore,
+    model: BaseChatModel,
+    *,
+    config: SummaryConfig,
+    count: TokenCounter,
+    meter: Meter,
+) -> Flow[int]:
     """Bring the summary of the scope's thread up to date, if enough messages wait to be summarized.
 
     A long backlog is folded in several calls, each saved before the next, so that an interruption repeats none.
 
     Returns:
-        How many messages were folded in, and the cost.
+        How many messages were folded in; each call is counted by `meter` as it is made.
 
     Raises:
         ExtractionError: If the model answers with nothing; the summary so far stays.
@@ -36,16 +42,16 @@ def summarize(
     (item,) = yield from batch(store, [GetOp(scope.namespace("summaries"), scope.thread_id)])
     is_known = isinstance(item, Item) and scope.owns(item.namespace)
     digest = cast("StoredSummary", cast("Item", item).value) if is_known else NOTHING
-    behind = yield from _behind(scope, store, digest["through_position"])
+    behind = yield from _behind(scope, store, digest)
     leaving = choose_leaving(behind, config=config, count=count)
-    usage = Usage()
     for portion in _portions(leaving, tokens=config.after_tokens, count=count):
         prompt = summary_prompt(digest["text"], portion, summary_tokens=config.summary_tokens)
-        answer = yield from call(model, prompt)
-        usage = usage.plus(answer)
+        outcome = yield from attempt(call(model, prompt))
+        meter.count(outcome.value)
+        answer = value_of(outcome)
         digest = _folded(digest, answer.text.strip(), portion, tokens=2 * config.summary_tokens, count=count)
         yield from batch(store, [PutOp(scope.namespace("summaries"), scope.thread_id, dict(digest), index=False)])
-    return len(leaving), usage
+    return len(leaving)
 
 
 def choose_leaving(
@@ -106,8 +112,16 @@ def _folded(
     )
 
 
-def _behind(scope: Scope, store: BaseStore, position: int) -> Flow[list[StoredMessage]]:
-    """The thread's messages after `position`, in order; compared here, as not every store compares numbers."""
+def _behind(scope: Scope, store: BaseStore, digest: StoredSummary) -> Flow[list[StoredMessage]]:
+    """The thread's messages that are not in a digest, in order; compared here, as not every store compares numbers.
+
+    Two that share a position were said at once, or after a crash: both are kept.
+    """
     items = yield from listing(store, scope.thread_messages(scope.thread_id))
-    messages = [cast("StoredMessage", item.value) for item in items]
-    return sorted((m for m in messages if m["position"] > position), key=lambda message: message["position"])
+    messages = [cast("StoredMessage", item.value) for item in items if not item.value.get("is_abandoned")]
+    through = (digest["through_position"], digest["through_id"])
+    return sorted((m for m in messages if _place(m) > through), key=_place)
+
+
+def _place(message: StoredMessage) -> tuple[int, str]:
+    return (message["position"], message["id"])

@@ -152,6 +152,11 @@ class ChromaStore(BaseStore):
         self._place = place
         self._release = weakref.finalize(self, release)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may use it at the same time; a directory belongs to one."""
+        return isinstance(self._backend, ClientBackend)
+
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """Run operations in one go; results come in their order, and reads see the state before the writes.
 

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from langchain_hybrid_memory.memories import Pending, StoredFact, StoredMessage, to_iso
 from langchain_hybrid_memory.prompts.extraction import ExtractedEntity, ExtractedFact, Extraction
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.state import MemoryState, Recalled, ThreadSummary
+from langchain_hybrid_memory.state import Branch, MemoryState, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.ground import claim_of
 from langchain_hybrid_memory.steps.load import Episode
 
@@ -58,6 +58,7 @@ class Channels(TypedDict, total=False):
 
     recorded_through: str
     skipped_through: str
+    branch: Branch
     summary: ThreadSummary | None
     recalled: Recalled | None
 
@@ -78,6 +79,9 @@ def said(message_id: str, text: str, **more: Any) -> StoredMessage:
         "context": "",
         "at": iso(0),
         "position": 0,
+        "after": None,
+        "is_fork": False,
+        "is_abandoned": False,
         "is_indexed": True,
     }
     return cast("StoredMessage", value | more)
@@ -155,6 +159,7 @@ def entry(episode: str, *message_ids: str, **more: Any) -> Pending:
         "learns": True,
         "is_indexed": False,
         "attempts": 0,
+        "retry_at": None,
         "error": None,
     }
     return cast("Pending", value | more)
@@ -170,6 +175,7 @@ def queued(key: str, **more: Any) -> Episode:
         "is_complete": True,
         "learns": True,
         "attempts": 0,
+        "retry_at": "",
         "entries": {},
     }
     return cast("Episode", value | more)

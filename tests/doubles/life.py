@@ -18,8 +18,9 @@ from langgraph.store.base import BaseStore, Op, PutOp, Result
 from langgraph.store.memory import InMemoryStore
 from pydantic import Field
 
-from langchain_hybrid_memory import HybridMemory
+from langchain_hybrid_memory import HybridMemory, MemorizeConfig
 from langchain_hybrid_memory.hybrid_memory import open_store
+from langchain_hybrid_memory.leases import is_shared
 from langchain_hybrid_memory.state import MemoryState
 from tests.doubles.doors import Door
 from tests.doubles.embedding import WordEmbedding
@@ -54,6 +55,8 @@ KNOWN = (
     "loves trying local food",
 )
 """A few words of each fact that follows from it."""
+AT_ONCE = MemorizeConfig(after_turns=1)
+"""Extract after each turn, so that no test waits for more turns to come."""
 SECONDS = 30.0
 """No test waits longer than this for the background."""
 
@@ -130,12 +133,22 @@ class WatchedStore(BaseStore):
         self.watch("after", asked)
         return results
 
+    @property
+    def is_shared(self) -> bool:
+        return is_shared(self.store)
+
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         asked = list(ops)
         self.watch("before", asked)
         results = await self.store.abatch(asked)
         self.watch("after", asked)
         return results
+
+
+class SharedStore(WatchedStore):
+    """A store that says other processes may use it."""
+
+    is_shared = True
 
 
 def store_in_memory(embedding: WordEmbedding | None = None) -> InMemoryStore:
@@ -234,6 +247,7 @@ async def open_life(
     embedding: WordEmbedding | None = None,
     door: str = "graph",
     watch: Watch = watch_nothing,
+    shell: type[WatchedStore] = WatchedStore,
     **options: Any,
 ) -> AsyncIterator[Life]:
     """Open store and checkpointer in a directory, talk through one of the doors, and close everything."""
@@ -242,7 +256,8 @@ async def open_life(
         open_checkpointer(mode, path / "threads.sqlite") as checkpointer,
         open_store(path / "memory", embedding=embedding or WordEmbedding()) as store,
     ):
-        memory = HybridMemory(brain, store=WatchedStore(store, watch), checkpointer=checkpointer, **options)
+        options = {"memorize": AT_ONCE, **options}
+        memory = HybridMemory(brain, store=shell(store, watch), checkpointer=checkpointer, **options)
         yield Life(memory, DOORS[door](memory, chat), chat, call)
         await close(memory, mode)
 

@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from langchain_hybrid_memory import SummaryConfig
 from tests.doubles.extractor import extract_by_rules
-from tests.doubles.life import learning_model, open_life, puts, talking_model
+from tests.doubles.life import SECONDS, SharedStore, learning_model, open_life, puts, talking_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +58,10 @@ def consolidates(ops: Sequence[Op]) -> bool:
     return bool(puts(ops, "facts"))
 
 
+def summarizes(ops: Sequence[Op]) -> bool:
+    return bool(puts(ops, "summaries"))
+
+
 def finishes(ops: Sequence[Op]) -> bool:
     return any(op.value is None for op in puts(ops, "pending"))
 
@@ -68,11 +74,19 @@ STORE_POINTS: dict[str, tuple[str, Callable[[Sequence[Op]], bool]]] = {
     "after index": ("after", indexes),
     "before consolidate": ("before", consolidates),
     "after consolidate": ("after", consolidates),
+    "before summary": ("before", summarizes),
+    "after summary": ("after", summarizes),
     "before done": ("before", finishes),
     "after done": ("after", finishes),
 }
-MODEL_POINTS = ("before the answer", "in extraction")
-POINTS = (*STORE_POINTS, *MODEL_POINTS)
+MODEL_POINTS = ("before the answer", "in extraction", "in summarize")
+WORKER = "in the worker, "
+WORKER_POINTS = tuple(f"{WORKER}{point}" for point in ("in extraction", "after consolidate", "before done"))
+POINTS = (*STORE_POINTS, *MODEL_POINTS, *WORKER_POINTS)
+FINISHED = ("after done",)
+"""Points after which nothing is redone, so that what was learned there stays as it was put."""
+SUMMARY = SummaryConfig(after_messages=2, keep_messages=1, summary_tokens=100_000)
+FIRST_DAY = datetime(2026, 5, 4, 9, tzinfo=UTC)
 
 
 def live(mode: Mode, path: Path, text: str, *, point: str | None, seed: int) -> None:
@@ -81,16 +95,25 @@ def live(mode: Mode, path: Path, text: str, *, point: str | None, seed: int) -> 
 
 
 async def alive(mode: Mode, path: Path, text: str, *, point: str | None, seed: int) -> None:
+    is_worker = (point or "").startswith(WORKER)
+    place = (point or "").removeprefix(WORKER)
+
     def watch(when: str, ops: list[Op]) -> None:
-        moment, is_here = STORE_POINTS.get(point or "", ("", recalls))
+        moment, is_here = STORE_POINTS.get(place, ("", recalls))
         if when == moment and is_here(ops):
             die()
 
     def answer(_: Sequence[BaseMessage]) -> str:
-        return die() if point == "before the answer" else f"Noted: {seed}."
+        return die() if place == "before the answer" else f"Noted: {seed}."
 
     brain = learning_model(seed=seed)
-    brain.structured = die if point == "in extraction" else rambling(seed)
-    async with open_life(mode, path, brain=brain, chat=talking_model(replies=answer), watch=watch) as life:
+    brain.structured = die if place == "in extraction" else rambling(seed)
+    if place == "in summarize":
+        brain.replies = die
+    options: dict[str, Any] = {"brain": brain, "chat": talking_model(replies=answer), "watch": watch}
+    if is_worker:  # each a while after the one before, whose lease has ended by then
+        now = FIRST_DAY + timedelta(minutes=5 * seed)
+        options |= {"extraction": "manual", "now": lambda: now, "shell": SharedStore}
+    async with open_life(mode, path, summary=SUMMARY, **options) as life:
         await life.say(text)
-        await life.flush()
+        await (life.call(life.memory, "drain", SECONDS) if is_worker else life.flush())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_hybrid_memory import HybridMemory
 from langchain_hybrid_memory.hybrid_memory import open_store
 from tests.doubles.embedding import WordEmbedding
-from tests.doubles.life import configured, learning_model, talking_model
+from tests.doubles.life import AT_ONCE, configured, learning_model, talking_model
 
 if TYPE_CHECKING:
     from tests.doubles.scripted import ScriptedChatModel
@@ -24,7 +24,7 @@ ASKED = {"messages": [("user", "I live in Lisbon.")]}
 
 def agent_in(path: Path, brain: ScriptedChatModel) -> Any:
     """Make an agent with a memory in a directory."""
-    memory = HybridMemory(brain, store=open_store(path, embedding=WordEmbedding()))
+    memory = HybridMemory(brain, store=open_store(path, embedding=WordEmbedding()), memorize=AT_ONCE)
     return memory.graph(talking_model())
 
 

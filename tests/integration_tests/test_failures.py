@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_hybrid_memory import ExtractConfig, StorageError
+from langchain_hybrid_memory import ExtractConfig, MemorizeConfig, StorageError
 from tests.doubles.embedding import WordEmbedding
-from tests.doubles.life import close, configured, learning_model, open_life, puts, talking_model
+from tests.doubles.life import SECONDS, close, configured, learning_model, open_life, puts, talking_model
 from tests.doubles.scripted import Break, Fault
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from langchain_hybrid_memory import Status
     from tests.doubles.doors import Mode
     from tests.doubles.life import Life
+
+FIRST_DAY = datetime(2026, 5, 4, 9, tzinfo=UTC)
 
 every_door = pytest.mark.parametrize("door", ["graph", "agent", "nodes"])
 every_fault = pytest.mark.parametrize("fault", [Fault.MALFORMED, Fault.EMPTY, Fault.TRUNCATED])
@@ -121,14 +125,33 @@ async def test_failed_extraction_spares_the_reply_and_is_made_up_for(
         assert [fact.value for fact in await life.facts()] == ["Lisbon"]
 
 
-async def test_next_turn_makes_up_for_a_failed_extraction(tmp_path: Path, mode: Mode) -> None:
+async def test_next_turn_makes_up_for_a_failed_extraction_once_its_next_attempt_is_due(
+    tmp_path: Path, mode: Mode
+) -> None:
+    days = [FIRST_DAY]
     brain = learning_model(failures={("structured", 0): TimeoutError()})
-    async with open_life(mode, tmp_path, brain=brain) as life:
+    async with open_life(mode, tmp_path, brain=brain, now=lambda: days[-1]) as life:
         await life.say("I live in Lisbon.")
         assert (await settle(life)).failed == 1
+        await life.say("I prefer milk.")
+        status = await settle(life)
+        assert (status.pending, status.failed) == (1, 1), "not before its time"
+        days.append(FIRST_DAY + timedelta(minutes=1))
         await life.say("I prefer tea.")
         assert (await settle(life)).pending == 0
-        assert sorted(fact.value for fact in await life.facts()) == ["Lisbon", "tea"]
+        assert sorted(fact.value for fact in await life.facts()) == ["Lisbon", "milk", "tea"]
+
+
+async def test_failed_extraction_is_tried_again_by_itself(tmp_path: Path, mode: Mode) -> None:
+    brain = learning_model(failures={("structured", number): TimeoutError() for number in range(3)})
+    memorize = MemorizeConfig(after_turns=1, retry_seconds=0.01)
+    async with open_life(mode, tmp_path, brain=brain, memorize=memorize) as life:
+        await life.say("I live in Lisbon.")
+        async with asyncio.timeout(SECONDS):
+            while (await life.call(life.memory, "status")).pending:  # noqa: ASYNC110 - a thread or a task does it
+                await asyncio.sleep(0.01)
+        assert [fact.value for fact in await life.facts()] == ["Lisbon"]
+        assert (await life.call(life.memory, "status")).calls == 4
 
 
 async def test_attempts_and_error_are_kept_for_the_next_process(tmp_path: Path, mode: Mode) -> None:
@@ -260,7 +283,8 @@ async def test_unreadable_episode_does_not_hold_up_the_others(tmp_path: Path, mo
 
 
 async def test_unreadable_episode_does_not_hold_up_later_turns(tmp_path: Path, mode: Mode) -> None:
-    async with open_life(mode, tmp_path, brain=poisoned()) as life:
+    memorize = MemorizeConfig(after_turns=1, retry_seconds=1e-6)
+    async with open_life(mode, tmp_path, brain=poisoned(), memorize=memorize) as life:
         await life.say("POISON. I'm Nobody.")
         for number, drink in enumerate(("tea", "milk", "juice")):
             await life.say(f"I prefer {drink}.")

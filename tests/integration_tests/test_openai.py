@@ -17,7 +17,7 @@ from langchain_hybrid_memory import ExtractConfig, HybridMemory
 from langchain_hybrid_memory.hybrid_memory import open_store
 from tests.doubles.extractor import extract_by_rules
 from tests.doubles.life import SECONDS, close, configured, middleware_agent
-from tests.doubles.openai_answers import Answer, Tool, rate_limited
+from tests.doubles.openai_answers import Answer, Failed, HungUp, Tool, rate_limited
 from tests.doubles.openai_stub import CHAT, EMBEDDINGS, OpenAIStub
 
 if TYPE_CHECKING:
@@ -189,3 +189,58 @@ async def test_embedding_that_is_down_for_a_moment_is_waited_out(
     await say(call, memory.graph(model), "I live in Lisbon.")
     assert (await call(memory, "flush", SECONDS)).pending == 0
     assert await known(call, memory) == ["Lisbon"]
+
+
+@pytest.mark.parametrize(
+    ("failed", "error"),
+    [
+        ([Failed(503)] * 2, "(status 503)"),
+        ([HungUp()] * 2, "ConnectionError"),
+        ([Answer(refusal="No.")] * 2, "ExtractionError"),
+        ([""] * 2, "ExtractionError"),
+        (['{"facts": 3}'] * 2, "ExtractionError"),
+    ],
+    ids=["5xx", "hung up", "refusal", "empty reply", "wrong schema"],
+)
+async def test_failure_spares_the_reply_and_is_made_up_for(
+    call: Door, memory: HybridMemory, model: ChatOpenAI, stub: OpenAIStub, failed: list[Any], error: str
+) -> None:
+    stub.chat += ["Hello.", *failed]
+    assert await say(call, memory.graph(model), "I live in Lisbon.") == "Hello."
+    await close(memory, call.mode)
+    status = await call(memory, "status")
+    assert (status.pending, status.failed) == (1, 1)
+    assert error in status.last_error
+    assert (await call(memory, "flush", SECONDS)).pending == 0
+    assert await known(call, memory) == ["Lisbon"]
+
+
+async def test_empty_list_is_success(call: Door, memory: HybridMemory, model: ChatOpenAI, stub: OpenAIStub) -> None:
+    stub.chat += ["Hello.", {"facts": [], "entities": []}]
+    await say(call, memory.graph(model), "I live in Lisbon.")
+    status = await call(memory, "flush", SECONDS)
+    assert (status.pending, status.last_error, status.calls) == (0, None, 1)
+    assert await known(call, memory) == []
+
+
+async def test_ten_thousand_facts_and_neighbors_that_do_not_exist_do_no_harm(
+    call: Door, memory: HybridMemory, model: ChatOpenAI, stub: OpenAIStub
+) -> None:
+    fact = {
+        "message": 1,
+        "quote": "I live in Lisbon",
+        "subject": "user",
+        "attribute": "other",
+        "fact": "The user lives in Lisbon.",
+        "since": None,
+        "importance": 2,
+        "confirms": [99],
+        "supersedes": [-1, 0, 12_345],
+    }
+    many = [{**fact, "value": f"value {number}", "fact": f"The user is number {number}."} for number in range(10_000)]
+    stub.chat += ["Hello.", {"facts": many, "entities": []}]
+    await say(call, memory.graph(model), "I live in Lisbon.")
+    status = await call(memory, "flush", SECONDS)
+    assert (status.pending, status.last_error) == (0, None)
+    limit = ExtractConfig().max_facts
+    assert (len(await known(call, memory)), status.rejected) == (limit, 10_000 - limit)

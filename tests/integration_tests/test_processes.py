@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
-import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.doubles.life import INTRODUCTION, KNOWN, close, count, learning_model, open_life
-from tests.integration_tests import die
 
 if TYPE_CHECKING:
-    from multiprocessing.context import ForkServerContext
-
     from tests.doubles.doors import Mode
 
 ROOT = Path(__file__).parents[2]
@@ -48,36 +41,6 @@ async def test_three_processes_know_what_the_first_was_told(tmp_path: Path) -> N
         facts = await life.facts(current_only=False)
         assert [count(facts, words) for words in KNOWN] == [1] * len(KNOWN)
         assert [fact.value for fact in facts if fact.is_superseded] == ["Lisbon"]
-
-
-@pytest.fixture(scope="module")
-def processes() -> ForkServerContext:
-    """Processes forked from one that has imported everything and opened nothing."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.integration_tests.die"])
-    return context
-
-
-@pytest.mark.parametrize("point", die.POINTS)
-async def test_killed_process_loses_nothing_and_doubles_nothing(
-    tmp_path: Path, mode: Mode, processes: ForkServerContext, point: str
-) -> None:
-    said = INTRODUCTION[:3]
-    for number, text in enumerate(said):
-        options = {"point": point, "seed": 10 * number}
-        process = processes.Process(target=die.live, args=(mode, tmp_path, text), kwargs=options)
-        process.start()
-        process.join(60)
-        assert process.exitcode == -signal.SIGKILL
-    async with open_life(mode, tmp_path, brain=learning_model(seed=1_000)) as life:
-        status = await life.flush()
-        facts = await life.facts(current_only=False)
-        found = await life.call(life.memory.store, "search", ("memory", "user", "alex", "messages"), limit=100)
-    assert (status.pending, status.last_error) == (0, None)
-    assert sorted(item.value["text"] for item in found if item.value["role"] == "user") == sorted(said)
-    assert [count(facts, words) for words in KNOWN[:5]] == [1] * 5
-    assert point == "after done" or count(facts, die.ASIDE) == 0
-    assert all(item.value["is_indexed"] for item in found)
 
 
 async def test_process_leaves_at_once_while_it_learns_and_the_next_one_takes_over(tmp_path: Path, mode: Mode) -> None:

@@ -10,7 +10,7 @@ from langchain.tools import ToolRuntime
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
-from langmem import (  # type: ignore[import-untyped] # it has no stubs
+from langmem import (
     create_manage_memory_tool,
     create_search_memory_tool,
 )

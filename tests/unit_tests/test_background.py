@@ -14,6 +14,7 @@ from langchain_hybrid_memory import HybridMemory
 from langchain_hybrid_memory.errors import HybridMemoryError
 from tests.doubles.doors import Door
 from tests.doubles.life import (
+    AT_ONCE,
     SECONDS,
     GatedChatModel,
     Life,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 def live(mode: Mode, brain: ScriptedChatModel | None, **options: Any) -> Life:
     """Talk to an agent whose memory is gone with the test."""
-    options = {"store": store_in_memory(), "checkpointer": InMemorySaver(), **options}
+    options = {"store": store_in_memory(), "checkpointer": InMemorySaver(), "memorize": AT_ONCE, **options}
     memory, chat = HybridMemory(brain, **options), talking_model()
     return Life(memory, memory.graph(chat), chat, Door(mode))
 

@@ -27,6 +27,7 @@ PUBLIC = [
     "HybridMemoryError",
     "HybridMemoryMiddleware",
     "ImportFormatError",
+    "MemorizeConfig",
     "Message",
     "MissingUserError",
     "ModelUnavailableError",

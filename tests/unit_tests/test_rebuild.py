@@ -16,11 +16,24 @@ from langchain_hybrid_memory import (
     Rebuilt,
     SummaryConfig,
 )
+from langchain_hybrid_memory._flow import run
 from langchain_hybrid_memory.hybrid_memory import open_store
+from langchain_hybrid_memory.leases import take_lease
 from langchain_hybrid_memory.scope import Scope
 from tests.doubles.builders import know, known_fact
 from tests.doubles.embedding import WordEmbedding
-from tests.doubles.life import INTRODUCTION, KNOWN, SECONDS, WatchedStore, count, learning_model, puts, store_in_memory
+from tests.doubles.life import (
+    INTRODUCTION,
+    KNOWN,
+    SECONDS,
+    SharedStore,
+    WatchedStore,
+    count,
+    learning_model,
+    puts,
+    store_in_memory,
+    watch_nothing,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -254,6 +267,30 @@ async def test_what_another_process_learned_meanwhile_stays(call: Door) -> None:
 
     await alex.rebuilds(learn)
     assert sorted(await alex.values()) == ["Bern", "Rome", "tea"]
+
+
+async def test_spent_day_holds_up_no_rebuild(call: Door) -> None:
+    brain = learning_model()
+    alex = Person(call, brain, extract=ExtractConfig(batch_tokens=60, daily_tokens=100_000))
+    await alex.says(*HOMES)
+    capped = Person(call, brain, alex.store, extract=ExtractConfig(batch_tokens=60, daily_tokens=1))
+    await capped.says("I prefer milk.")
+    assert sorted(await capped.values()) == ["Rome", "tea"]
+    await capped.rebuilds()
+    assert sorted(await capped.values()) == ["Rome", "milk", "tea"]
+
+
+async def test_other_processes_wait_for_a_rebuild(call: Door) -> None:
+    alex = Person(call, learning_model(), SharedStore(store_in_memory(), watch_nothing), extract=ONE_A_CALL)
+    await alex.says(*HOMES)
+    taken: list[bool] = []
+
+    def tell(_done: int, _total: int) -> None:
+        asked = take_lease(ALEX, alex.store, owner="another", now=datetime.now(UTC), is_forced=False)
+        taken.append(run(asked))
+
+    await alex.rebuilds(tell)
+    assert taken == [False] * len(HOMES) + [True]
 
 
 async def test_summaries_are_made_again(call: Door) -> None:

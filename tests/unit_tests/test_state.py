@@ -105,6 +105,7 @@ async def test_no_class_of_ours_is_in_a_checkpoint(update: MemoryUpdate) -> None
     assert {name: type(value) for name, value in back.items() if name != "messages"} == {
         "recorded_through": str,
         "skipped_through": str,
+        "branch": dict,
         "summary": dict,
         "recalled": dict,
         "pinned": dict,

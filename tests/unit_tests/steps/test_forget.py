@@ -242,6 +242,7 @@ def fill(store: BaseStore, scope: Scope, *, count: int = 3) -> None:
         store.put(scope.namespace("forgotten"), f"m{n}", {"quotes": []}, index=False)
         store.put((*scope.stage, "facts"), f"f{n}", {"text": "secret"}, index=False)
         store.put(scope.namespace("threads"), f"t{n}", dict(StoredThread(last_at=iso(0), length=1)), index=False)
+        store.put(scope.namespace("usage"), f"day {n}", {"tokens": 1}, index=False)
         pending: Any = entry(f"e{n}", f"m{n}", user=scope.user_id)
         store.put(scope.pending, f"e{n}-m{n}", pending, index=False)
 

@@ -9,7 +9,15 @@ import pytest
 from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.memories import Pending
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.load import MAX_ATTEMPTS, Episode, load, load_messages, ready
+from langchain_hybrid_memory.steps.load import (
+    LONGEST_RETRY_SECONDS,
+    Episode,
+    failed,
+    load,
+    load_messages,
+    ready,
+    seconds_to_retry,
+)
 from tests.doubles.builders import ALEX, NOW, entry, iso, keep, queued, said
 
 if TYPE_CHECKING:
@@ -84,11 +92,23 @@ def test_failed_episodes_come_last_and_alone() -> None:
     assert chosen(*failed, tried=("a", "b")) == []
 
 
-def test_episode_that_failed_too_often_waits_for_a_flush() -> None:
-    hopeless = queued("a", attempts=MAX_ATTEMPTS)
-    assert chosen(hopeless) == []
-    assert chosen(hopeless, is_forced=True) == ["a"]
-    assert chosen(hopeless, is_forced=True, tried=("a",)) == [], "not twice in one run"
+def test_failed_episode_waits_for_its_next_attempt() -> None:
+    troubled = queued("a", attempts=1, retry_at=iso(1 / 86_400))
+    assert chosen(troubled) == []
+    assert chosen(troubled, is_forced=True) == ["a"]
+    assert chosen(troubled, is_forced=True, tried=("a",)) == [], "not twice in one run"
+    assert chosen(queued("a", attempts=1, retry_at=iso(0))) == ["a"]
+
+
+def test_each_failure_doubles_the_wait_up_to_a_day() -> None:
+    waits = []
+    entry_ = entry("e", "h1")
+    for _ in range(100):
+        entry_ = failed(entry_, error="TimeoutError", retry_seconds=30, now=NOW)
+        waits.append(seconds_to_retry(queued("e", retry_at=entry_["retry_at"]), now=NOW))
+    assert waits[:4] == [30, 60, 120, 240]
+    assert waits[-1] == LONGEST_RETRY_SECONDS
+    assert (entry_["attempts"], entry_["error"]) == (100, "TimeoutError")
 
 
 @pytest.mark.parametrize(("seconds_ago", "is_ready"), [(0, False), (599, False), (601, True)])

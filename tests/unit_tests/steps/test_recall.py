@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from langgraph.store.base import PutOp, SearchOp
+from langgraph.store.memory import InMemoryStore
 
 from langchain_hybrid_memory.budget import approximate_tokens
 from langchain_hybrid_memory.config import BufferConfig, RecallConfig
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_core.messages import AnyMessage
+    from langgraph.store.base import BaseStore
 
     from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
     from tests.doubles.embedding import WordEmbedding
@@ -52,7 +54,7 @@ class Recall:
     """Recalls for Alex from one store."""
 
     drive: Driver
-    store: WatchedStore
+    store: BaseStore
 
     async def __call__(
         self,
@@ -169,6 +171,16 @@ async def test_source_that_only_confirms_is_not_recalled(remember: Recall, store
     know(store, f1=known_fact("The user lives in Lisbon."), f2=known_fact("Lisbon is home.", confirms="f1"))
     block = await remember.block()
     assert ("lives in Lisbon" in block, "is home" in block) == (True, False)
+
+
+async def test_source_that_only_confirms_is_not_found_by_words_either(drive: Driver) -> None:
+    store = InMemoryStore()
+    sources = {f"f{n}": known_fact(f"Lisbon is home {n}.", confirms="f1") for n in range(2, 9)}
+    know(store, ALEX, f1=known_fact("The user lives in Lisbon."), **sources)
+    know(store, ALEX, other=known_fact("The user likes tea."))
+    update = await Recall(drive, store)(human("h9", "Is Lisbon home?"), candidates=1)
+    assert update["recalled"] is not None
+    assert update["recalled"]["keys"] == ["f1"]
 
 
 async def test_memory_of_another_user_is_not_recalled(remember: Recall, store: WatchedStore) -> None:

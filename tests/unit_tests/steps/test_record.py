@@ -10,6 +10,8 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
 from langchain_hybrid_memory.memories import fingerprint, to_iso
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.forget import forget_fact
+from langchain_hybrid_memory.steps.marks import BLANK
 from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS, append, cursor_index, record, utterances
 from tests.doubles.builders import (
     ALEX,
@@ -18,6 +20,8 @@ from tests.doubles.builders import (
     day,
     human,
     iso,
+    know,
+    known_fact,
     messages_in,
     queue_of,
     result,
@@ -58,7 +62,7 @@ async def test_messages_are_kept_verbatim(drive: Driver, store: WatchedStore) ->
 async def test_everything_behind_the_cursor_is_swept(drive: Driver, store: WatchedStore) -> None:
     update = await write(drive, store, *turns(1, 4), cursor="a2")
     assert list(messages_in(store)) == ["h3", "a3", "h4", "a4"]
-    assert update == {"recorded_through": "a4"}
+    assert update["recorded_through"] == "a4"
 
 
 async def test_interrupted_turn_is_swept_by_the_next(drive: Driver, store: WatchedStore) -> None:
@@ -125,11 +129,12 @@ async def test_what_nobody_said_is_not_recorded(drive: Driver, store: WatchedSto
     update = await write(drive, store, human("h1"), silent, ai("a1"))
     assert set(messages_in(store)) == {"h1", "a1"}
     assert messages_in(store)["a1"]["context"] == "words of h1"
-    assert update == {"recorded_through": "a1"}
+    assert update["recorded_through"] == "a1"
 
 
 async def test_turn_without_words_moves_the_cursor_and_writes_nothing(drive: Driver, store: WatchedStore) -> None:
-    assert await write(drive, store, *turns(1, 1), ai("a2", ""), cursor="a1") == {"recorded_through": "a2"}
+    update = await write(drive, store, *turns(1, 1), ai("a2", ""), cursor="a1")
+    assert (update["recorded_through"], update["branch"]["tip"]) == ("a2", "a1")
     assert not store.writes
     assert await write(drive, store) == {}
 
@@ -138,6 +143,52 @@ async def test_words_of_a_message_with_pictures_are_recorded(drive: Driver, stor
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     await write(drive, store, HumanMessage([{"type": "text", "text": "My cat"}, picture], id="h1"), ai("a1"))
     assert messages_in(store)["h1"]["text"] == "My cat"
+
+
+async def test_messages_name_the_one_they_followed_and_count_on_when_others_are_pruned(
+    drive: Driver, store: WatchedStore
+) -> None:
+    known = state(*turns(1, 2))
+    update = await drive(record(known, ALEX, store, now=NOW))
+    pruned = state(*turns(2, 3)[1:], recorded_through=update["recorded_through"], branch=update["branch"])
+    update = await drive(record(pruned, ALEX, store, now=NOW))
+    anew = state(*turns(4, 4), recorded_through=update["recorded_through"], branch=update["branch"])
+    await drive(record(anew, ALEX, store, now=NOW))
+    kept = sorted(messages_in(store).values(), key=lambda message: message["position"])
+    assert [m["position"] for m in kept] == list(range(8))
+    assert [m["after"] for m in kept] == [None, *(m["id"] for m in kept[:-1])]
+
+
+async def test_pruning_writes_nothing_again(drive: Driver, store: WatchedStore) -> None:
+    update = await drive(record(state(*turns(1, 3)), ALEX, store, now=NOW))
+    store.forget_calls()
+    pruned = state(*turns(2, 3), recorded_through=update["recorded_through"], branch=update["branch"])
+    await drive(record(pruned, ALEX, store, now=NOW))
+    assert not store.writes
+
+
+async def test_edit_under_an_id_is_written_and_a_shortened_result_is_not(drive: Driver, store: WatchedStore) -> None:
+    said = [human("h1"), ai("a1", calls=("c",)), result("t1", "c", "a long result"), ai("a2"), *turns(3, 3)]
+    update = await drive(record(state(*said), ALEX, store, now=NOW))
+    said[0], said[2] = human("h1", "I live in Porto"), result("t1", "c", "[cleared]")
+    edited = state(*said, recorded_through=update["recorded_through"], branch=update["branch"])
+    await drive(record(edited, ALEX, store, now=NOW))
+    kept = messages_in(store)
+    assert (kept["h1"]["text"], kept["t1"]["text"]) == ("I live in Porto", "a long result")
+
+
+async def test_forgotten_words_do_not_come_back_from_a_state(drive: Driver, store: WatchedStore) -> None:
+    update = await drive(record(state(*turns(1, 2)), ALEX, store, now=NOW))
+    know(store, f1=known_fact("Words.", quote="words of", message_ids=["h1"]))
+    await drive(forget_fact(ALEX, store, "f1", now=NOW))
+    before = messages_in(store), queue_of(store)
+    assert before[0]["h1"]["text"] == f"{BLANK} h1"
+    pruned = state(*turns(1, 2)[:3], recorded_through="gone", branch=update["branch"])
+    await drive(record(pruned, ALEX, store, now=NOW))
+    assert (messages_in(store), queue_of(store)) == before
+    edited = [human("h1", "The words of h1, so to say."), *turns(1, 2)[1:]]
+    await drive(record(state(*edited, recorded_through="gone", branch=update["branch"]), ALEX, store, now=NOW))
+    assert messages_in(store)["h1"]["text"] == f"The {BLANK} h1, so to say."
 
 
 async def test_equal_messages_with_different_ids_are_two(drive: Driver, store: WatchedStore) -> None:
@@ -163,7 +214,7 @@ async def test_lost_cursor_asks_the_log_and_queues_nothing_again(drive: Driver, 
         store.delete(ALEX.pending, key)
     edited = [*turns(1, 1), *turns(3, 3)]
     update = await write(drive, store, *edited, cursor="gone")
-    assert update == {"recorded_through": "a3"}
+    assert update["recorded_through"] == "a3"
     assert set(queue_of(store)) == {f"{episode('h3')}-a3"}
     assert set(messages_in(store)) == {"h1", "a1", "h2", "a2", "h3", "a3"}
 

@@ -15,6 +15,7 @@ from langchain_hybrid_memory.config import SummaryConfig
 from langchain_hybrid_memory.errors import ExtractionError
 from langchain_hybrid_memory.prompts.summary import summary_prompt
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.extract import Meter
 from langchain_hybrid_memory.steps.summarize import choose_leaving, summarize
 from tests.doubles.builders import ALEX, keep, said
 from tests.doubles.scripted import ScriptedChatModel
@@ -61,8 +62,11 @@ def digest(store: WatchedStore, scope: Scope = ALEX) -> StoredSummary | None:
 
 async def fold_in(drive: Driver, store: WatchedStore, model: ScriptedChatModel, **config: Any) -> int:
     settings = SummaryConfig(**{"after_messages": 8, "keep_messages": 3, "after_tokens": 10_000} | config)
-    folded, usage = await drive(summarize(ALEX, store, model, config=settings, count=approximate_tokens))
-    assert usage.calls <= len(model.calls)
+    before, meter = len(model.calls), Meter()
+    try:
+        folded = await drive(summarize(ALEX, store, model, config=settings, count=approximate_tokens, meter=meter))
+    finally:
+        assert meter.usage.calls == len(model.calls) - before, "failed calls are counted too"
     return folded
 
 
