@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from langgraph.store.base import GetOp, Item, SearchItem
 
 from langchain_hybrid_memory._flow import Flow, arun, batch, listing, run
 from langchain_hybrid_memory.background import Background
+from langchain_hybrid_memory.config import RecallConfig
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.memories import (
     Entity,
@@ -49,16 +51,41 @@ class UserMemory:
         """Name the user."""
         return f"<UserMemory {self._scope.user_id!r}>"
 
-    def recall(self, query: str) -> list[Hit]:
-        """Facts and messages that matter for a question, best first, within the limits of `RecallConfig`.
+    def recall(
+        self,
+        query: str,
+        *,
+        context: Sequence[str] = (),
+        limit: int | None = None,
+        budget_tokens: int | None = None,
+        explain: bool = False,
+    ) -> list[Hit]:
+        """Facts and messages that matter for a question, best first.
 
-        An empty query finds nothing.
+        Args:
+            query: What is asked; an empty one finds nothing.
+            context: What was said before it, oldest first; consulted where the question leans on it ("and her job?").
+            limit: At most this many; `RecallConfig.limit` if `None`.
+            budget_tokens: What is found fits a block of so many tokens; `RecallConfig.budget_tokens` if `None`.
+            explain: Whether each hit says what every signal added to its score, in `shares`.
+
+        Raises:
+            ConfigurationError: If a limit is not positive.
         """
-        return run(self._recall(query))
+        return run(self._recall(query, context, _limited(self._core.recall, limit, budget_tokens), explain=explain))
 
-    async def arecall(self, query: str) -> list[Hit]:
+    async def arecall(
+        self,
+        query: str,
+        *,
+        context: Sequence[str] = (),
+        limit: int | None = None,
+        budget_tokens: int | None = None,
+        explain: bool = False,
+    ) -> list[Hit]:
         """Asynchronous `recall`."""
-        return await arun(self._recall(query))
+        config = _limited(self._core.recall, limit, budget_tokens)
+        return await arun(self._recall(query, context, config, explain=explain))
 
     def record(
         self, messages: Sequence[MessageLikeRepresentation], *, thread_id: str, at: datetime | None = None
@@ -152,8 +179,7 @@ class UserMemory:
     def _in_thread(self, thread_id: str) -> Scope:
         return Scope(user_id=self._scope.user_id, thread_id=thread_id, root=self._scope.root)
 
-    def _recall(self, query: str) -> Flow[list[Hit]]:
-        config = self._core.recall
+    def _recall(self, query: str, context: Sequence[str], config: RecallConfig, *, explain: bool) -> Flow[list[Hit]]:
         found = yield from batch(self._core.store(), search_ops(self._scope, query, config))
         return fit_hits(hits_from(found, self._scope, query, config), config, self._core.count)
 
@@ -207,6 +233,14 @@ class UserMemory:
 
     def _all(self, kind: Kind) -> Flow[list[SearchItem]]:
         return (yield from listing(self._core.store(), self._scope.namespace(kind)))
+
+
+def _limited(config: RecallConfig, limit: int | None, budget_tokens: int | None) -> RecallConfig:
+    return replace(
+        config,
+        limit=config.limit if limit is None else limit,
+        budget_tokens=config.budget_tokens if budget_tokens is None else budget_tokens,
+    )
 
 
 def _is_about(fact: Fact, entity: Entity) -> bool:
