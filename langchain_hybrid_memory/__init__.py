@@ -1,7 +1,7 @@
 """Buffer, summary, entity and long-term memory for LangChain and LangGraph agents."""
 
 from langchain_hybrid_memory.background import Status
-from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, RecallConfig, SummaryConfig
+from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, RankingWeights, RecallConfig, SummaryConfig
 from langchain_hybrid_memory.embedding import create_embedding
 from langchain_hybrid_memory.errors import (
     ConfigurationError,
@@ -37,6 +37,7 @@ __all__ = [
     "Message",
     "MissingUserError",
     "ModelUnavailableError",
+    "RankingWeights",
     "RecallConfig",
     "Receipt",
     "Status",

@@ -107,6 +107,7 @@ class Core:
             summary=state.get("summary"),
             recalled=state.get("recalled"),
             buffer=self.buffer,
+            placement=self.recall.placement,
             count=self.count,
         )
 

@@ -25,9 +25,10 @@ from langchain_hybrid_memory.memories import (
     entity_key,
     fact_from,
 )
+from langchain_hybrid_memory.ranking import in_context
 from langchain_hybrid_memory.scope import Kind, Scope
 from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact
-from langchain_hybrid_memory.steps.recall import fit_hits, hits_from, search_ops
+from langchain_hybrid_memory.steps.recall import fit_hits, hits_from, reranked, search_ops
 from langchain_hybrid_memory.steps.record import Utterance, append, utterances
 
 
@@ -180,8 +181,11 @@ class UserMemory:
         return Scope(user_id=self._scope.user_id, thread_id=thread_id, root=self._scope.root)
 
     def _recall(self, query: str, context: Sequence[str], config: RecallConfig, *, explain: bool) -> Flow[list[Hit]]:
-        found = yield from batch(self._core.store(), search_ops(self._scope, query, config))
-        return fit_hits(hits_from(found, self._scope, query, config), config, self._core.count)
+        searched = in_context(query, context)
+        found = yield from batch(self._core.store(), search_ops(self._scope, searched, config))
+        now = self._core.now()
+        hits = hits_from(found, self._scope, query, config, searched=searched, now=now, explain=explain)
+        return fit_hits((yield from reranked(hits, query, config)), config, self._core.count)
 
     def _record(self, messages: Sequence[BaseMessage], thread_id: str, at: datetime | None) -> Flow[int]:
         store, now = self._core.store(), self._core.now()

@@ -28,6 +28,7 @@ PUBLIC = [
     "Message",
     "MissingUserError",
     "ModelUnavailableError",
+    "RankingWeights",
     "RecallConfig",
     "Receipt",
     "Status",
