@@ -42,7 +42,10 @@ class ChromaSearch:
         for start in range(0, len(ids), 5_000):
             part = slice(start, start + 5_000)
             self._collection.add(
-                ids[part], embeddings=vectors[part], documents=documents[part], metadatas=[{"user": "u"}] * len(ids[part])
+                ids[part],
+                embeddings=vectors[part],
+                documents=documents[part],
+                metadatas=[{"user": "u"}] * len(ids[part]),
             )
 
     def search(self, query: str, limit: int) -> list[str]:
@@ -68,8 +71,8 @@ class Bm25Search:
     """The package bm25s as its pages show it: English stop words, Snowball stems."""
 
     def __init__(self, texts: Mapping[str, str], _: Embeddings, __: Path) -> None:
-        import bm25s
-        import Stemmer
+        import bm25s  # type: ignore[import-untyped]  # ships no types
+        import Stemmer  # type: ignore[import-not-found]  # ships no types
 
         self._ids = list(texts)
         self._stemmer = Stemmer.Stemmer("english")

@@ -16,10 +16,10 @@ def draw(rows: Mapping[str, Sequence[tuple[str, Figures]]], title: str, path: Pa
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot
+    import matplotlib.pyplot as plt
 
     kinds = ["all", *sorted({kind for kind, _ in next(iter(rows.values()))})]
-    figure, axes = pyplot.subplots(figsize=(2 + 1.4 * len(kinds), 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(2 + 1.4 * len(kinds), 4.5), layout="constrained")
     bar = WIDTH / len(rows)
     for number, (name, each) in enumerate(rows.items()):
         chosen = [[row for other, row in each if kind in ("all", other)] for kind in kinds]
@@ -38,4 +38,4 @@ def draw(rows: Mapping[str, Sequence[tuple[str, Figures]]], title: str, path: Pa
     axes.set_title(f"{title}: recall at ten, 95 % intervals")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=len(rows), frameon=False)
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    plt.close(figure)

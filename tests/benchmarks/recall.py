@@ -1,4 +1,4 @@
-"""Measures how much of what answers a question is recalled: `python -m tests.benchmarks.recall FILE --out results.json`."""
+"""Measures how much of what answers a question is recalled: `python -m tests.benchmarks.recall FILE --out OUT`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 from langchain_core.embeddings import Embeddings
+from langgraph.store.base import BaseStore, IndexConfig
+from langgraph.store.memory import InMemoryStore
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -23,10 +25,12 @@ from langchain_hybrid_memory.budget import approximate_tokens
 from langchain_hybrid_memory.cli.formats import read_history
 from langchain_hybrid_memory.cli.importing import import_history
 from langchain_hybrid_memory.cli.screen import Screen
+from langchain_hybrid_memory.config import RankingWeights
 from langchain_hybrid_memory.embedding import create_embedding
 from langchain_hybrid_memory.hybrid_memory import open_store
 from langchain_hybrid_memory.memories import Fact, Hit, Message
 from langchain_hybrid_memory.steps.recall import fit_hits
+from langchain_hybrid_memory.store import ChromaStore
 from langchain_hybrid_memory.user_memory import UserMemory
 from tests.benchmarks.histories import Conversation, Question, Questions, read_questions
 from tests.benchmarks.made_up import MADE_UP
@@ -74,11 +78,32 @@ class System:
         }
 
 
-class Bench:
-    """One run over one file."""
+def memory_store(_: Path, embedding: Embeddings) -> BaseStore:
+    """LangGraph's InMemoryStore, which searches by meaning alone: the pool is dense, words count only in ranking."""
+    dimensions = len(embedding.embed_query("how long is a vector?"))
+    return InMemoryStore(index=IndexConfig(dims=dimensions, embed=embedding, fields=["text"]))
 
-    def __init__(self, path: Path, embedding: Embeddings, config: RecallConfig, *, with_observations: bool) -> None:
+
+STORES: Mapping[str, Callable[[Path, Embeddings], BaseStore]] = {
+    "chroma": lambda folder, embedding: open_store(folder, embedding=embedding),
+    "inmemory": memory_store,
+}
+
+
+class Bench:
+    """One run over one file; questions are asked an hour after the last message."""
+
+    def __init__(
+        self,
+        path: Path,
+        embedding: Embeddings,
+        config: RecallConfig,
+        *,
+        with_observations: bool,
+        open_store: Callable[[Path, Embeddings], BaseStore],
+    ) -> None:
         """Prepare; nothing is read yet."""
+        self.open_store = open_store
         self.path = path
         self.embedding = embedding
         self.config = config
@@ -87,11 +112,16 @@ class Bench:
 
     def run(self, conversation: Conversation, peers: Mapping[str, Open]) -> None:
         """Import one conversation into every system and ask its questions."""
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, self._imported(conversation, Path(folder)) as user:
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+            self._imported(conversation, Path(folder)) as user,
+        ):
             self._ask(OURS, conversation, ours(user))
             self._silence(conversation, user)
             messages = self._messages(conversation)
-            texts = {key: f"{said.speaker}: {said.text}" if said.speaker else said.text for key, said in messages.items()}
+            texts = {
+                key: f"{said.speaker}: {said.text}" if said.speaker else said.text for key, said in messages.items()
+            }
             for name, opener in peers.items():
                 place = Path(folder) / name
                 place.mkdir()
@@ -99,20 +129,29 @@ class Bench:
 
     @contextmanager
     def _imported(self, conversation: Conversation, folder: Path) -> Iterator[UserMemory]:
-        with open_store(folder / "memory", embedding=self.embedding) as store:
-            with HybridMemory(None, store=store, recall=self.config) as memory:
-                history = read_history(self.path, conversation=conversation.id)
-                import_history(history, memory, conversation.id, screen=_Silent())
-                if self.with_observations:
-                    learn_observations(store, conversation)
-                yield memory.for_user(conversation.id)
+        times = [said.at for said in self._messages(conversation).values()]
+        asked_at = max(times) + timedelta(hours=1)
+        store = self.open_store(folder / "memory", self.embedding)
+        with HybridMemory(None, store=store, recall=self.config, now=lambda: asked_at) as memory:
+            history = read_history(self.path, conversation=conversation.id)
+            import_history(history, memory, conversation.id, screen=_Silent())
+            if self.with_observations:
+                learn_observations(store, conversation)
+            yield memory.for_user(conversation.id)
+        if isinstance(store, ChromaStore):
+            store.close()
 
     def _messages(self, conversation: Conversation) -> dict[str, Message]:
         turns = read_history(self.path, conversation=conversation.id).turns
         undated = datetime.now(UTC)
         return {
             turn.id: Message(
-                id=turn.id, thread=turn.thread, role=turn.role, speaker=turn.speaker, text=turn.text, at=turn.at or undated
+                id=turn.id,
+                thread=turn.thread,
+                role=turn.role,
+                speaker=turn.speaker,
+                text=turn.text,
+                at=turn.at or undated,
             )
             for turn in turns
         }
@@ -133,9 +172,11 @@ class Bench:
 
     def _silence(self, conversation: Conversation, user: UserMemory) -> None:
         system = self.systems[OURS]
-        asked = [("answerable" if question.evidence else "unanswerable", question.text) for question in conversation.questions]
-        for kind, text in [*asked, *(("made up", text) for text in MADE_UP)]:
-            system.silent.setdefault(kind, []).append(float(not user.recall(text)))
+        asked = [("answerable" if each.evidence else "unanswerable", each) for each in conversation.questions]
+        made_up = [("made up", Question(text, "made up", frozenset())) for text in MADE_UP]
+        for kind, each in [*asked, *made_up]:
+            is_silent = not user.recall(each.text, context=each.context[:-1])
+            system.silent.setdefault(kind, []).append(float(is_silent))
 
 
 def ours(user: UserMemory) -> Ask:
@@ -188,21 +229,28 @@ def without(config: RecallConfig, signals: Sequence[str]) -> RecallConfig:
     Raises:
         typer.BadParameter: If there is no such signal.
     """
-    del signals
-    return config
+    known = {weight.name for weight in fields(RankingWeights)}
+    if unknown := set(signals) - known:
+        msg = f"there is no signal {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+        raise typer.BadParameter(msg)
+    return replace(config, weights=replace(config.weights, **dict.fromkeys(signals, 0.0)))
 
 
 def tables(systems: Mapping[str, System]) -> list[Table]:
     """Lay out what was measured."""
-    reports = {name: system.report() for name, system in systems.items()}
-    every = Table("system", "R@5", "R@10", "95 %", "R@20", "nDCG@10", "95 %", "n", "ms p50", "ms p95", title="All questions")
+    every = Table(
+        "system", "R@5", "R@10", "95 %", "R@20", "nDCG@10", "95 %", "n", "ms p50", "ms p95", title="All questions"
+    )
     for name, system in systems.items():
         row = mean([each for _, each in system.rows])
-        spread = {key: "{:.3f}-{:.3f}".format(*interval([each[key] for _, each in system.rows])) for key in ("R@10", "nDCG@10")}
+        spread = {
+            key: "{:.3f}-{:.3f}".format(*interval([each[key] for _, each in system.rows]))
+            for key in ("R@10", "nDCG@10")
+        }
         times = _percentiles(system.milliseconds) or (0.0, 0.0)
         every.add_row(
-            name, f"{row['R@5']:.3f}", f"{row['R@10']:.3f}", spread["R@10"], f"{row['R@20']:.3f}", f"{row['nDCG@10']:.3f}",
-            spread["nDCG@10"], str(row["n"]), *(f"{value:.1f}" for value in times),
+            name, f"{row['R@5']:.3f}", f"{row['R@10']:.3f}", spread["R@10"], f"{row['R@20']:.3f}",
+            f"{row['nDCG@10']:.3f}", spread["nDCG@10"], str(row["n"]), *(f"{value:.1f}" for value in times),
         )  # fmt: skip
     kinds = sorted({kind for kind, _ in systems[OURS].rows})
     by_type = Table("R@10 by type", "n", *systems)
@@ -216,7 +264,6 @@ def tables(systems: Mapping[str, System]) -> list[Table]:
     silent = Table("nothing recalled", "share", "questions")
     for kind, values in systems[OURS].silent.items():
         silent.add_row(kind, f"{sum(values) / len(values):.3f}", str(len(values)))
-    del reports
     return [every, by_type, budget, silent]
 
 
@@ -229,6 +276,7 @@ def main(  # noqa: PLR0913 - options of a command
     vectors: Annotated[Path | None, typer.Option(help="Keep vectors in this file for the next run.")] = None,
     no_speaker: Annotated[bool, typer.Option("--no-speaker", help="Switch the speaker signal off.")] = False,
     leave_out: Annotated[list[str] | None, typer.Option("--without", help="Switch a signal off.")] = None,
+    store: Annotated[str, typer.Option(help=f"Our store: {', '.join(STORES)}.")] = "chroma",
     observations: Annotated[bool, typer.Option(help="Load LoCoMo's observations as extracted facts.")] = False,
     peers: Annotated[bool, typer.Option(help="Measure the peers too.")] = True,
 ) -> None:
@@ -242,7 +290,7 @@ def main(  # noqa: PLR0913 - options of a command
         console.print(f"[bold red]{name} is not installed and was NOT measured[/]")
     config = without(RecallConfig(), [*(leave_out or []), *(["speaker"] if no_speaker else [])])
     kept = KeptVectors(create_embedding(embedding, folder=models), vectors)
-    bench = Bench(data, kept, config, with_observations=observations)
+    bench = Bench(data, kept, config, with_observations=observations, open_store=STORES[store])
     with Progress(transient=True) as progress:
         task = progress.add_task(data.name, total=len(found.conversations))
         for conversation in found.conversations:
@@ -252,7 +300,11 @@ def main(  # noqa: PLR0913 - options of a command
     for table in tables(bench.systems):
         console.print(table)
     out.write_text(json.dumps({name: system.report() for name, system in bench.systems.items()}, indent=2))
-    draw({name: [(kind, row) for kind, row in system.rows] for name, system in bench.systems.items()}, data.stem, out.with_suffix(".png"))
+    draw(
+        {name: [(kind, row) for kind, row in system.rows] for name, system in bench.systems.items()},
+        data.stem,
+        out.with_suffix(".png"),
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
+from langchain_hybrid_memory.memories import fingerprint
+
 
 class KeptVectors(Embeddings):
     """Embeddings that remember, in memory and if wished in a file."""
@@ -35,13 +37,14 @@ class KeptVectors(Embeddings):
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts that will be searched."""
-        missing = list(dict.fromkeys(text for text in texts if f"text {text}" not in self._known))
+        missing = list(dict.fromkeys(text for text in texts if fingerprint("text", text) not in self._known))
         for text, vector in zip(missing, self._embedding.embed_documents(missing) if missing else [], strict=True):
-            self._known[f"text {text}"] = vector
-        return [self._known[f"text {text}"] for text in texts]
+            self._known[fingerprint("text", text)] = vector
+        return [self._known[fingerprint("text", text)] for text in texts]
 
     def embed_query(self, text: str) -> list[float]:
         """Embed a text that searches."""
-        if f"query {text}" not in self._known:
-            self._known[f"query {text}"] = self._embedding.embed_query(text)
-        return self._known[f"query {text}"]
+        key = fingerprint("query", text)
+        if key not in self._known:
+            self._known[key] = self._embedding.embed_query(text)
+        return self._known[key]
