@@ -125,7 +125,7 @@ class RecallConfig(_Checked):
     """How many of the newest messages are looked at by words alone, for those not indexed yet."""
     weights: RankingWeights = RankingWeights()
     """How what was found is put in order."""
-    min_relevance: float = 0.3
+    min_relevance: float = 0.25
     """Nothing is recalled for a question unless something has at least this mean of cosine and share of its words.
 
     Calibrated on the default embedding, where it silences made-up topics and next to no question that has an answer; a

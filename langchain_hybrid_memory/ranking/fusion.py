@@ -16,6 +16,11 @@ from langchain_hybrid_memory.ranking.question import leans, read_question
 from langchain_hybrid_memory.ranking.signals import SIGNALS
 from langchain_hybrid_memory.ranking.weaving import weave
 
+WORDS_ALONE = 0.6
+"""Shared words speak for relevance even where the embedding sees none."""
+UNSUPPORTED = 0.6
+"""What a fact is worth whose messages were not found. Not fitted: one value was tried."""
+
 
 def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, by keyword
     query: str,
@@ -62,7 +67,7 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
     scores = (own + shares["source"]).round(9).tolist()
     times = [each.item.said_at if isinstance(each.item, Fact) else each.item.at for each in pool.candidates]
     rows = [row for row, is_found in enumerate(_are_found(pool)) if is_found]
-    rows.sort(key=lambda row: (scores[row], pool.is_fact[row], times[row]), reverse=True)
+    rows.sort(key=lambda row: (scores[row], pool.is_fact[row], own[row].round(9), times[row]), reverse=True)
     outdated = {} if question.asks_past else outdated_words(each.item for each in everything)
     hits = (
         Hit(
@@ -95,18 +100,21 @@ def _relevance(pool: Pool) -> float:
     """
     cosines = pool.mark(each.cosine or 0.0 for each in pool.candidates)
     shares = SIGNALS["coverage"](pool)
-    only_words = pool.mark(each.cosine is None for each in pool.candidates) * shares
-    fits = np.maximum((cosines + shares) / 2, only_words)
+    fits = np.maximum((cosines + shares) / 2, WORDS_ALONE * shares)
     return float(max(fits.max(), SIGNALS["date"](pool).max()))
 
 
 def _of_sources(pool: Pool, scores: Values) -> Values:
-    """Scores in which the best fact on a message has the message's, which more signals speak about."""
-    shared = scores.copy()
+    """Scores in which the best fact on a message has the message's, which more signals speak about, and no fact more.
+
+    A fact none of whose messages was found counts less: little speaks for it but itself.
+    """
+    shared = np.where(pool.is_fact, UNSUPPORTED * scores, scores)
     for row, facts in enumerate(pool.resting):
         if facts and not pool.is_fact[row]:
             best = max(facts, key=lambda fact: scores[fact])
-            shared[best] = scores[row]
+            for fact in facts:
+                shared[fact] = max(shared[fact], scores[row] if fact == best else min(scores[fact], scores[row]))
     return shared
 
 
