@@ -4,7 +4,9 @@ DEV := .venv
 CHAT := .venv-chat
 TESTS ?= tests/unit_tests tests/integration_tests
 
-.PHONY: chat test fault-run kill-matrix lint format bench clean
+MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/langchain-hybrid-memory
+
+.PHONY: chat test fault-run kill-matrix lint format bench bench-recall clean
 
 chat: $(CHAT)/.ready ## Talk to an agent that remembers you: make chat ARGS="--user alex"
 	@$(CHAT)/bin/hybrid-memory chat $(ARGS)
@@ -31,6 +33,9 @@ format: $(DEV)/.ready ## Rewrite the code in the project's style
 bench: $(DEV)/.ready ## Measure what memory adds to a turn, its model calls beside others', and what the store costs
 	$(DEV)/bin/python -m tests.benchmarks $(ARGS)
 	$(DEV)/bin/python -m tests.benchmarks.store --out store.json
+
+bench-recall: $(DEV)/.ready ## Measure recall: make bench-recall DATA=file.json OUT=results.json ARGS="--no-speaker"
+	$(DEV)/bin/python -m tests.benchmarks.recall $(DATA) --out $(OUT) --models "$(MODELS)" $(ARGS)
 
 $(CHAT)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(CHAT)

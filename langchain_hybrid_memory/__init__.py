@@ -1,7 +1,14 @@
 """Buffer, summary, entity and long-term memory for LangChain and LangGraph agents."""
 
 from langchain_hybrid_memory.background import Status
-from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, MemorizeConfig, RecallConfig, SummaryConfig
+from langchain_hybrid_memory.config import (
+    BufferConfig,
+    ExtractConfig,
+    MemorizeConfig,
+    RankingWeights,
+    RecallConfig,
+    SummaryConfig,
+)
 from langchain_hybrid_memory.embedding import create_embedding
 from langchain_hybrid_memory.errors import (
     AmbiguousNameError,
@@ -47,6 +54,7 @@ __all__ = [
     "ModelUnavailableError",
     "Moment",
     "Provenance",
+    "RankingWeights",
     "Rebuilt",
     "RecallConfig",
     "Receipt",

@@ -145,17 +145,24 @@ def listing(store: BaseStore, namespace: tuple[str, ...]) -> Flow[list[SearchIte
 
 
 def invoke(runnable: Runnable[Any, T], value: object, config: RunnableConfig) -> Call[T]:
-    """Invoke a runnable where no callback, stream or tracer of the caller's run can see it.
+    """Invoke a runnable where no callback, stream or tracer of the caller's run can see it."""
+    return secluded(lambda: runnable.invoke(value, config), lambda: runnable.ainvoke(value, config))
+
+
+def secluded(function: Callable[[], T], afunction: Callable[[], Awaitable[T]]) -> Call[T]:
+    """Call something that may run a model where no callback, stream or tracer of the caller's run can see it.
 
     An empty context is what keeps tokens and events of internal calls out of every stream of the surrounding graph:
     tags and private names are not enough.
     """
 
-    async def ainvoke() -> T:
-        task = asyncio.create_task(runnable.ainvoke(value, config), context=contextvars.Context())
-        return await task
+    async def awaited() -> T:
+        return await afunction()
 
-    return Call(lambda: contextvars.Context().run(runnable.invoke, value, config), ainvoke)
+    async def acall() -> T:
+        return await asyncio.create_task(awaited(), context=contextvars.Context())
+
+    return Call(lambda: contextvars.Context().run(function), acall)
 
 
 def call(runnable: Runnable[Any, T], value: object, *handlers: BaseCallbackHandler) -> Call[T]:

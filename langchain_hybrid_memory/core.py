@@ -116,6 +116,7 @@ class Core:
             recalled=state.get("recalled"),
             pinned=state.get("pinned"),
             buffer=self.buffer,
+            placement=self.recall.placement,
             count=self.count,
         )
 

@@ -43,7 +43,7 @@ from langchain_hybrid_memory.store import ChromaStore
 from langchain_hybrid_memory.user_memory import UserMemory
 
 DEFAULT_PATH = Path(".hybrid-memory")
-KEYWORD_FIELDS = ("speaker", "text", "context")
+KEYWORD_FIELDS = ("speaker", "text", "context", "day_words")
 CLOSE_SECONDS = 5.0
 
 logger = logging.getLogger("langchain_hybrid_memory")

@@ -26,6 +26,9 @@ RUN: Final = re.compile(rf"[{UNSPACED}]+|(?:(?![{UNSPACED}])[^\W_]|[{MARKS}])+")
 ACCENTS: Final = re.compile("[\u0300-\u036f]+")
 POSSESSIVE: Final = re.compile(r"['\u2019]s\b")
 FIRST_UNSPACED: Final = re.compile(f"[{UNSPACED}]")
+LETTER: Final = re.compile(rf"(?![{UNSPACED}])[^\W_]|[{MARKS}]")
+"""What a word of a spaced script is made of, one character."""
+WORD: Final = re.compile(f"(?:{LETTER.pattern})+")
 
 ENGLISH: Final = (
     "a about after again all also am an and any are as at be because been before being but by can could d did do does "
@@ -44,7 +47,7 @@ def index_terms(text: str) -> list[str]:
     become overlapping pairs of characters as well as single characters.
     """
     terms: list[str] = []
-    for run in RUN.findall(_fold(text)):
+    for run in RUN.findall(fold(text)):
         if FIRST_UNSPACED.match(run):
             terms += _pairs(run)
             terms += run if len(run) > 1 else ""
@@ -62,7 +65,7 @@ def query_weights(query: str) -> dict[str, float]:
     """
     priors: dict[str, int] = {}
     fallback: dict[str, int] = {}
-    for run in RUN.findall(_fold(query[:QUERY_CHARACTERS])):
+    for run in RUN.findall(fold(query[:QUERY_CHARACTERS])):
         if FIRST_UNSPACED.match(run):
             priors.update(dict.fromkeys(_pairs(run), LONG_TERM))
         elif run in STOP_WORDS:
@@ -77,6 +80,44 @@ def query_weights(query: str) -> dict[str, float]:
 def coverage(weights: Mapping[str, float], terms: Collection[str]) -> float:
     """The share of a query's weighted terms that are among an item's terms, in [0, 1]."""
     return min(1.0, round(sum(weight for term, weight in weights.items() if term in terms), 6))
+
+
+class TermCounter:
+    """Counts a query's terms in many texts, as `index_terms` would, without taking each text apart."""
+
+    def __init__(self, terms: Iterable[str]) -> None:
+        """Prepare for some terms, such as the keys of `query_weights`."""
+        self.terms = tuple(terms)
+        self._places = {term: place for place, term in enumerate(self.terms)}
+        self._pairs = [(place, term) for term, place in self._places.items() if FIRST_UNSPACED.match(term)]
+        words = [term for term in self.terms if not FIRST_UNSPACED.match(term)]
+        # a stem may end otherwise than its words do: `citi` for city, `use` for using
+        self._roots = {word[:-1] if len(word) > 1 and word[-1] in "ei" else word for word in words}
+
+    def count(self, text: str) -> list[int]:
+        """How often each term occurs in a text, in the order of the terms; of overlapping pairs one counts."""
+        folded = text.lower() if text.isascii() else fold(text)
+        counts = [0] * len(self.terms)
+        for place, pair in self._pairs:
+            counts[place] = folded.count(pair)
+        seen: set[int] = set()
+        for root in self._roots:
+            start = folded.find(root)
+            while start >= 0:
+                # the roots of two terms may begin the same word
+                if start not in seen and (start == 0 or not LETTER.match(folded, start - 1)):
+                    seen.add(start)
+                    word = WORD.match(folded, start)
+                    place = self._places.get(stem(word.group()), -1) if word else -1
+                    if place >= 0:
+                        counts[place] += 1
+                start = folded.find(root, start + 1)
+        return counts
+
+
+def is_unspaced(text: str) -> bool:
+    """Whether a text holds characters of a script that writes no spaces between words."""
+    return not text.isascii() and FIRST_UNSPACED.search(text) is not None
 
 
 def match_any(terms: Iterable[str]) -> str:
@@ -123,7 +164,8 @@ def _pairs(run: str) -> list[str]:
     return [run[index : index + 2] for index in range(len(run) - 1)] or [run]
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
+    """Write a text so that spellings of a word meet: no case, accents, compatibility forms or possessive endings."""
     if not text.isascii():
         text = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
         text = unicodedata.normalize("NFC", ACCENTS.sub("", text))

@@ -7,7 +7,7 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, NotRequired, TypeAlias, cast
 
 from typing_extensions import TypedDict
 
@@ -42,6 +42,8 @@ class StoredMessage(TypedDict):
     is_abandoned: bool
     """Whether the thread went on without it: it was regenerated, or a message before it was edited."""
     is_indexed: bool
+    day_words: NotRequired[str]
+    """Its day as a question would name it: helps keyword search to find it."""
 
 
 class StoredFact(TypedDict):
@@ -287,9 +289,13 @@ class Hit(Returned):
     score: float
     """Weight in this search; higher is better, comparable within one search."""
     signals: Mapping[str, float] = field(default_factory=dict)
-    """What the score was made of, by name."""
+    """What speaks for it, by name, each in [0, 1]; signals that say nothing are left out."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    """What each signal added to the score, which is their sum; only where an explanation was asked for."""
     outdated: tuple[str, ...] = ()
     """Quotes from a message that are no longer true, because what they told was superseded."""
+    is_quoted: bool = False
+    """Whether there was room to show a fact with the words it rests on."""
 
     @property
     def text(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,14 +14,16 @@ from langgraph.store.base import GetOp, Item
 
 from langchain_hybrid_memory._flow import Flow, arun, batch, run
 from langchain_hybrid_memory.background import Background
+from langchain_hybrid_memory.config import RecallConfig
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance, Receipt
+from langchain_hybrid_memory.ranking import in_context
 from langchain_hybrid_memory.rebuild import Progress, Rebuilt, rebuild
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.correct import edit, pin
 from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact
 from langchain_hybrid_memory.steps.look import entities, entity, facts_at, timeline, why
-from langchain_hybrid_memory.steps.recall import fit_hits, hits_from, search_ops, without_vectors
+from langchain_hybrid_memory.steps.recall import fit_hits, hits_from, reranked, search_ops, without_vectors
 from langchain_hybrid_memory.steps.record import Utterance, append, utterances
 
 
@@ -44,16 +47,41 @@ class UserMemory:
         """Name the user."""
         return f"<UserMemory {self._scope.user_id!r}>"
 
-    def recall(self, query: str) -> list[Hit]:
-        """Facts and messages that matter for a question, best first, within the limits of `RecallConfig`.
+    def recall(
+        self,
+        query: str,
+        *,
+        context: Sequence[str] = (),
+        limit: int | None = None,
+        budget_tokens: int | None = None,
+        explain: bool = False,
+    ) -> list[Hit]:
+        """Facts and messages that matter for a question, best first.
 
-        An empty query finds nothing.
+        Args:
+            query: What is asked; an empty one finds nothing.
+            context: What was said before it, oldest first; consulted where the question leans on it ("and her job?").
+            limit: At most this many; `RecallConfig.limit` if `None`.
+            budget_tokens: What is found fits a block of so many tokens; `RecallConfig.budget_tokens` if `None`.
+            explain: Whether each hit says what every signal added to its score, in `shares`.
+
+        Raises:
+            ConfigurationError: If a limit is not positive.
         """
-        return run(self._recall(query))
+        return run(self._recall(query, context, _limited(self._core.recall, limit, budget_tokens), explain=explain))
 
-    async def arecall(self, query: str) -> list[Hit]:
+    async def arecall(
+        self,
+        query: str,
+        *,
+        context: Sequence[str] = (),
+        limit: int | None = None,
+        budget_tokens: int | None = None,
+        explain: bool = False,
+    ) -> list[Hit]:
         """Asynchronous `recall`."""
-        return await arun(self._recall(query))
+        config = _limited(self._core.recall, limit, budget_tokens)
+        return await arun(self._recall(query, context, config, explain=explain))
 
     def record(
         self, messages: Sequence[MessageLikeRepresentation], *, thread_id: str, at: datetime | None = None
@@ -244,12 +272,13 @@ class UserMemory:
     def _in_thread(self, thread_id: str) -> Scope:
         return Scope(user_id=self._scope.user_id, thread_id=thread_id, root=self._scope.root)
 
-    def _recall(self, query: str) -> Flow[list[Hit]]:
-        config = self._core.recall
-        store = self._core.store()
-        found = yield from batch(store, search_ops(self._scope, query, config))
+    def _recall(self, query: str, context: Sequence[str], config: RecallConfig, *, explain: bool) -> Flow[list[Hit]]:
+        searched, store = in_context(query, context), self._core.store()
+        found = yield from batch(store, search_ops(self._scope, searched, config))
         found = yield from without_vectors(found, self._scope, store, config)
-        return fit_hits(hits_from(found, self._scope, query, config), config, self._core.count)
+        now = self._core.now()
+        hits = hits_from(found, self._scope, query, config, searched=searched, now=now, explain=explain)
+        return fit_hits((yield from reranked(hits, query, config)), config, self._core.count)
 
     def _record(self, messages: Sequence[BaseMessage], thread_id: str, at: datetime | None) -> Flow[int]:
         store, now = self._core.store(), self._core.now()
@@ -300,3 +329,11 @@ class UserMemory:
         store = self._core.store()
         forgetting = forget_everything(self._scope, store, self._checkpointer)
         return (yield from self._background.alone(self._scope.user_id, forgetting, store))
+
+
+def _limited(config: RecallConfig, limit: int | None, budget_tokens: int | None) -> RecallConfig:
+    return replace(
+        config,
+        limit=config.limit if limit is None else limit,
+        budget_tokens=config.budget_tokens if budget_tokens is None else budget_tokens,
+    )

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
-from langchain_core.messages import AnyMessage
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.store.base import BaseStore, GetOp, Item, Op, Result, SearchItem, SearchOp
 
-from langchain_hybrid_memory._flow import Flow, attempt, batch
+from langchain_hybrid_memory._flow import Flow, attempt, batch, secluded
 from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens, fit, is_from_person, last_human
 from langchain_hybrid_memory.config import BufferConfig, RecallConfig
-from langchain_hybrid_memory.memories import Fact, Hit, StoredSummary, fact_from, fingerprint
-from langchain_hybrid_memory.ranking import rank
+from langchain_hybrid_memory.memories import Hit, StoredSummary, fact_from, fingerprint
+from langchain_hybrid_memory.ranking import in_context, rank
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
 from langchain_hybrid_memory.scope import Kind, Scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary
-from langchain_hybrid_memory.steps.compose import as_data, render, render_line, render_pinned, visible
+from langchain_hybrid_memory.steps.compose import as_data, has_quote, render, render_line, render_pinned, visible
 from langchain_hybrid_memory.steps.record import branch_of, cursor_index, log, place_of, rememberable
 
 WORDS_LIMIT = 2_000
@@ -55,8 +57,9 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
         return {"recalled": None, "summary": None, "pinned": None}
     asked = last_human(messages)
     text = messages[asked].text if is_from_person(messages[asked]) else ""
+    searched = in_context(text, [said.text for said in messages[:asked] if isinstance(said, HumanMessage | AIMessage)])
     lookup = GetOp(scope.namespace("summaries"), scope.thread_id)
-    searches = search_ops(scope, text, config)
+    searches = search_ops(scope, searched, config)
     notes = _notes(state, asked, scope, now=now, redact=redact, learns=learns)
     pins = SearchOp(scope.namespace("facts"), filter={"is_pinned": True, "superseded_by": None}, limit=PIN_LIMIT)
     results = yield from _all_or_notes(store, [lookup, *searches, pins], notes)
@@ -64,10 +67,10 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
     summary = _summary_of_branch(results[0], scope, messages)
     seen = {str(message.id) for message in visible(messages, summary, buffer=buffer, count=count)}
     found = yield from without_vectors(results[1 : 1 + len(searches)], scope, store, config)
-    hits = hits_from(found, scope, text, config)
     known = set(pinned["keys"]) if pinned else set()
-    unseen = [hit for hit in hits if hit.item.id not in known and not _is_visible(hit, scope, seen)]
-    recalled = _recalled(messages[asked], fit_hits(unseen, config, count), config, count)
+    hits = hits_from(found, scope, text, config, searched=searched, now=now, seen=seen)
+    shown = yield from reranked([hit for hit in hits if hit.item.id not in known], text, config)
+    recalled = _recalled(messages[asked], fit_hits(shown, config, count), config, count)
     update = MemoryUpdate(summary=summary, recalled=recalled, pinned=pinned)
     if notes and cursor_index(state) == _unanswered(state, asked) - 1:
         update["recorded_through"] = str(messages[asked].id)
@@ -107,30 +110,77 @@ def without_vectors(
     return [next(more) if n < len(places) and places[n] in wanted else items for n, items in enumerate(found)]
 
 
-def hits_from(found: Sequence[Result], scope: Scope, query: str, config: RecallConfig) -> list[Hit]:
-    """Rank what `search_ops` brought, after checking that every item really is this user's."""
-    if not found:
+def hits_from(
+    results: Sequence[Result],
+    scope: Scope,
+    query: str,
+    config: RecallConfig,
+    *,
+    searched: str,
+    now: datetime,
+    seen: Collection[str] = (),
+    explain: bool = False,
+) -> list[Hit]:
+    """Rank what `search_ops` brought, after checking that every item really is this user's.
+
+    What rests on the messages `seen` of the present thread alone is left out. There are some more hits than
+    `config.limit`, because a budget may pass over long ones.
+    """
+    if not results:
         return []
     facts, messages, newest = (
         [
             item
             for item in cast("list[SearchItem]", items)
-            if scope.owns(item.namespace) and not item.value.get("is_abandoned")
+            if scope.owns(item.namespace) and not item.value.get("is_abandoned") and not _is_visible(item, scope, seen)
         ]
-        for items in found
+        for items in results
     )
-    fresh = [item for item in newest if not item.value["is_indexed"]]
-    return rank(query, facts=facts, messages=messages, fresh=fresh, keyword_weight=config.keyword_weight)
+    return rank(
+        query,
+        searched=searched,
+        found=[*facts, *messages],
+        fresh=[item for item in newest if not item.value["is_indexed"]],
+        weights=config.weights,
+        now=now,
+        limit=2 * config.limit,
+        min_relevance=config.min_relevance,
+        explain=explain,
+    )
+
+
+def reranked(hits: Sequence[Hit], query: str, config: RecallConfig) -> Flow[list[Hit]]:
+    """The hits in the order, and of the choice, of the configured reranker; as they are where there is none."""
+    reranker = config.reranker
+    if reranker is None or not hits:
+        return list(hits)
+    documents = [Document(hit.text, metadata={"hit": place}) for place, hit in enumerate(hits)]
+    kept = yield from secluded(
+        lambda: reranker.compress_documents(documents, query), lambda: reranker.acompress_documents(documents, query)
+    )
+    return [hits[document.metadata["hit"]] for document in kept]
 
 
 def fit_hits(hits: Sequence[Hit], config: RecallConfig, count: TokenCounter) -> list[Hit]:
-    """The best hits, at most `config.limit`, whose rendered block stays within `config.budget_tokens`."""
-    room = config.budget_tokens - count(render([], item_tokens=config.item_tokens, count=count)) - 1
+    """The best hits, at most `config.limit`, whose rendered block stays within `config.budget_tokens`.
+
+    What is left of the budget goes to the words that facts rest on, those of the best facts first.
+    """
 
     def cost(hit: Hit) -> int:
         return count(render_line(hit, item_tokens=config.item_tokens, count=count)) + 1
 
-    return fit(hits, budget=room, cost=cost)[: config.limit]
+    room = config.budget_tokens - count(render([], item_tokens=config.item_tokens, count=count)) - 1
+    chosen = fit(hits, budget=room, cost=cost)[: config.limit]
+    room -= sum(map(cost, chosen))
+    shown: list[Hit] = []
+    for hit in chosen:
+        quoted = replace(hit, is_quoted=has_quote(hit))
+        extra = cost(quoted) - cost(hit) if quoted.is_quoted else 0
+        is_affordable = quoted.is_quoted and extra <= room
+        room -= extra if is_affordable else 0
+        shown.append(quoted if is_affordable else hit)
+    return shown
 
 
 def _recalled(asked: AnyMessage, hits: Sequence[Hit], config: RecallConfig, count: TokenCounter) -> Recalled | None:
@@ -189,6 +239,6 @@ def _summary_of_branch(item: Result, scope: Scope, messages: Sequence[AnyMessage
     return ThreadSummary(text=stored["text"], through_id=stored["through_id"])
 
 
-def _is_visible(hit: Hit, scope: Scope, seen: Collection[str]) -> bool:
-    ids = hit.item.message_ids if isinstance(hit.item, Fact) else (hit.item.id,)
-    return hit.item.thread == scope.thread_id and all(message_id in seen for message_id in ids)
+def _is_visible(item: SearchItem, scope: Scope, seen: Collection[str]) -> bool:
+    ids = item.value["message_ids"] if "message_ids" in item.value else (item.value["id"],)
+    return item.value["thread"] == scope.thread_id and all(message_id in seen for message_id in ids)

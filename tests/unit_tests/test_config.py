@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, RecallConfig, SummaryConfig
+from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, RankingWeights, RecallConfig, SummaryConfig
 from langchain_hybrid_memory.errors import ConfigurationError
 
 CONFIGS = [BufferConfig, ExtractConfig, RecallConfig, SummaryConfig]
@@ -41,10 +41,17 @@ def test_keeping_all_that_would_trigger_a_summary_is_refused(keep: int) -> None:
         SummaryConfig(after_messages=20, keep_messages=keep)
 
 
-def test_keyword_weight_is_a_share() -> None:
-    assert RecallConfig(keyword_weight=1).keyword_weight == 1
-    with pytest.raises(ConfigurationError, match="share"):
-        RecallConfig(keyword_weight=1.01)
+@pytest.mark.parametrize("weight", [-0.1, math.nan, math.inf])
+def test_weight_below_zero_or_without_bound_is_refused(weight: float) -> None:
+    assert RankingWeights(speaker=0).speaker == 0
+    with pytest.raises(ConfigurationError, match="speaker"):
+        RankingWeights(speaker=weight)
+
+
+def test_unknown_placement_is_refused() -> None:
+    placement: Any = "middle"
+    with pytest.raises(ConfigurationError, match="tail, system"):
+        RecallConfig(placement=placement)
 
 
 def test_unknown_method_of_structured_output_is_refused() -> None:

@@ -124,7 +124,7 @@ async def test_message_made_of_blocks_is_kept_by_its_text_and_shown_with_its_ima
     await life.call(life.agent, "invoke", {"messages": [asked]}, configured("alex", "first"))
     content: Any = life.chat.calls[-1].messages[-1].content
     block, text, shown = content
-    assert "I live in Lisbon." in block["text"]
+    assert "I live in Lisbon" in block["text"]
     assert (text, shown) == (asked.content[0], image)
     assert "Is this where I live?" in await logged(life)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_hybrid_memory.keywords import coverage, index_terms, match_any, query_weights, stem
+from langchain_hybrid_memory.keywords import TermCounter, coverage, index_terms, match_any, query_weights, stem
 
 
 def found(query: str, text: str) -> float:
@@ -72,3 +72,24 @@ def test_no_query_is_fts_syntax(query: str) -> None:
 @given(st.text(), st.text())
 def test_coverage_is_between_none_and_all(query: str, text: str) -> None:
     assert 0.0 <= found(query, text) <= 1.0
+
+
+texts = st.text(alphabet="abceginostuy'éß猫京 .-_7", max_size=40)
+
+
+@given(texts, texts)
+def test_counting_a_term_is_counting_it_in_the_terms_of_the_text(query: str, text: str) -> None:
+    terms = list(query_weights(query))
+    counted = TermCounter(terms).count(text)
+    present = index_terms(text)
+    for term, count in zip(terms, counted, strict=True):
+        assert (count > 0) == (term in present)
+        if term.isascii():
+            assert count == present.count(term)
+
+
+@pytest.mark.parametrize(
+    ("query", "text"), [("city using hopping", "Cities USED by hops; a velocity, shopping"), ("猫", "猫猫")]
+)
+def test_words_are_counted_in_any_inflection_and_not_inside_others(query: str, text: str) -> None:
+    assert sum(TermCounter(query_weights(query)).count(text)) == {"猫": 2}.get(query, 3)

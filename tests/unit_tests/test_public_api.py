@@ -34,6 +34,7 @@ PUBLIC = [
     "Moment",
     "Provenance",
     "Rebuilt",
+    "RankingWeights",
     "RecallConfig",
     "Receipt",
     "Status",

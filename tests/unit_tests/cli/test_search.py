@@ -46,8 +46,8 @@ def shown(store: ChromaStore, query: str, *, limit: int = 10, user: str = "alex"
 
 
 def test_a_message_is_shown_with_date_thread_id_and_signals(store: ChromaStore) -> None:
-    (line,) = [line for line in shown(store, "live in Lisbon") if "user in first m1" in line]
-    assert all(part in line for part in ("2024-05-01", "cosine ", "I live in Lisbon."))
+    (line,) = [line for line in shown(store, "number 7") if "user in second n7 " in line]
+    assert all(part in line for part in ("2024-05-01", "cosine ", "number 7"))
 
 
 def test_a_fact_is_shown_with_the_message_it_rests_on(store: ChromaStore) -> None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 
 from langchain_hybrid_memory.budget import approximate_tokens
-from langchain_hybrid_memory.config import BufferConfig
+from langchain_hybrid_memory.config import BufferConfig, Placement
 from langchain_hybrid_memory.memories import Hit, fact_from, fingerprint, message_from
 from langchain_hybrid_memory.state import Recalled, ThreadSummary
-from langchain_hybrid_memory.steps.compose import CLOSING, OPENING, as_data, compose, render, render_line
+from langchain_hybrid_memory.steps.compose import CLOSING, OPENING, as_data, compose, has_quote, render, render_line
 from tests.doubles.builders import ai, human, iso, known_fact, result, said, system, turns
 
 FENCE = re.compile(r"<\s*/?\s*memory", re.IGNORECASE)
@@ -49,6 +49,7 @@ def composed(
     summary: ThreadSummary | None = None,
     recalled: Recalled | None = None,
     buffer: BufferConfig | None = None,
+    placement: Placement = "tail",
 ) -> tuple[SystemMessage | None, list[AnyMessage]]:
     return compose(
         messages,
@@ -56,6 +57,7 @@ def composed(
         summary=summary,
         recalled=recalled,
         buffer=buffer or BufferConfig(),
+        placement=placement,
     )
 
 
@@ -222,3 +224,42 @@ def test_entry_says_what_is_no_longer_true() -> None:
 def test_fact_that_is_not_the_users_word_says_whose_it_is(trust: str, line: str) -> None:
     found = Hit(item=fact_from("f", known_fact("A fact.", trust=trust)), score=1)
     assert render_line(found, item_tokens=99, count=approximate_tokens) == line
+
+
+def test_block_can_stand_in_the_system_message_as_in_the_classic_layout() -> None:
+    asked = human("h2", "Where do I live?")
+    prompt, shown = composed(
+        [*turns(1, 1), asked],
+        system_prompt="Be kind.",
+        summary=ThreadSummary(text="They met.", through_id="gone"),
+        recalled=recalled(asked),
+        placement="system",
+    )
+    assert prompt is not None
+    assert prompt.text.startswith("Be kind.")
+    assert prompt.text.endswith("BLOCK")
+    assert shown == [*turns(1, 1), asked]
+
+
+def test_block_brought_for_another_message_stands_nowhere() -> None:
+    prompt, shown = composed(turns(1, 2), recalled=recalled(human("h9", "Elsewhere")), placement="system")
+    assert (prompt, shown) == (None, turns(1, 2))
+
+
+def test_superseded_fact_is_labelled_as_past() -> None:
+    ended = known_fact("The user lives in Lisbon.", superseded_by="new", invalid_at=iso(3))
+    unended = known_fact("The user lives in Lisbon.", superseded_by="new")
+    assert line(Hit(item=fact_from("f", ended), score=1)).endswith(
+        "In the past, until 2024-05-23: The user lives in Lisbon."
+    )
+    assert line(Hit(item=fact_from("f", unended), score=1)).endswith("In the past: The user lives in Lisbon.")
+
+
+def test_quote_is_shown_on_one_line_and_cannot_close_the_fence() -> None:
+    fact = fact_from("f", known_fact("The user lives in Lisbon.", quote="in\nLisbon</memory>"))
+    assert line(Hit(item=fact, score=1, is_quoted=True)).endswith('The user lives in Lisbon. ("in Lisbon(/memory>")')
+
+
+def test_quote_that_adds_nothing_is_none() -> None:
+    assert not has_quote(Hit(item=fact_from("f", known_fact("I live in Lisbon.", quote="i live in  LISBON")), score=1))
+    assert has_quote(Hit(item=fact_from("f", known_fact("I live in Lisbon.", quote="Lisbon is home")), score=1))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain_core.documents import BaseDocumentCompressor
 from langgraph.store.base import PutOp, SearchOp
 from langgraph.store.memory import InMemoryStore
 
@@ -94,7 +95,7 @@ async def test_answer_waits_for_one_batch_and_one_embedding(
     remember: Recall, store: WatchedStore, embedding: WordEmbedding
 ) -> None:
     keep(store, *(said(f"m{n}", f"I live in city {n}", thread="t0") for n in range(5)))
-    know(store, f1=known_fact("The user lives in Lisbon.", thread="t0"))
+    know(store, f1=known_fact("The user lives in Lisbon.", thread="t0", message_ids=["m9"]))
     store.forget_calls()
     embedding.calls.clear()
     assert "Lisbon" in await remember.block()
@@ -202,7 +203,7 @@ async def test_foreign_item_that_a_store_returns_is_not_recalled(drive: Driver) 
 
 
 async def test_what_the_prompt_shows_anyway_is_not_brought_back(remember: Recall, store: WatchedStore) -> None:
-    keep(store, said("h1", "I live in Lisbon"), said("gone", "I live in Lisbon too"))
+    keep(store, said("h1", "I live in Lisbon"), said("gone", "So do my parents"), said("left", "I live in Lisbon too"))
     know(
         store,
         shown=known_fact("Shown: the user lives in Lisbon.", message_ids=["h1"]),
@@ -337,3 +338,72 @@ async def test_turn_that_had_to_leave_no_trace_is_no_context(remember: Recall, s
     known = state(*secret, human("h2", "Hello"), recorded_through="a1", skipped_through="a1")
     await remember(known=known)
     assert {message["context"] for message in messages_in(store).values()} == {""}
+
+
+async def test_question_that_leans_on_the_conversation_is_searched_with_it(
+    remember: Recall, store: WatchedStore, embedding: WordEmbedding
+) -> None:
+    keep(store, said("m1", "Sarah works as a nurse", thread="t0"), said("m2", "My own job is dull", thread="t0"))
+    embedding.calls.clear()
+    before = [human("h1", "Tell me about Sarah please"), ai("a1", "Gladly.")]
+    assert "nurse" in await remember.block(*before, human("h2", "And her job?"), limit=1)
+    assert embedding.calls == [("Tell me about Sarah please\nGladly.\nAnd her job?",)]
+
+
+async def test_question_that_stands_alone_is_searched_as_it_is(remember: Recall, embedding: WordEmbedding) -> None:
+    embedding.calls.clear()
+    await remember(human("h1", "Tell me about Sarah"), ai("a1"), human("h2", "What are my travel plans for Lisbon?"))
+    assert embedding.calls == [("What are my travel plans for Lisbon?",)]
+
+
+async def test_nothing_relevant_recalls_nothing(remember: Recall, store: WatchedStore) -> None:
+    keep(store, *(said(f"m{n}", f"Our garden grew {n} roses", thread="t0") for n in range(3)))
+    asked = human("h9", "Which harpsichord did the luthier restring?")
+    assert await remember.block(asked) == ""
+    assert "garden" in await remember.block(human("h9", "Which roses does our garden grow?"))
+
+
+class Backwards(BaseDocumentCompressor):
+    """Reverses what it gets, and drops what it is told to."""
+
+    dropped: str = ""
+
+    def compress_documents(self, documents: Any, query: str, callbacks: Any = None) -> Any:
+        del callbacks
+        assert query == "Where do I live?"
+        return [document for document in reversed(documents) if document.page_content != self.dropped]
+
+
+async def test_reranker_has_the_last_word(remember: Recall, store: WatchedStore) -> None:
+    keep(store, said("m1", "I live in Lisbon", thread="t0"), said("m2", "I live in Porto, or so", thread="t0"))
+    as_found = await remember(limit=1)
+    turned = await remember(limit=1, reranker=Backwards())
+    assert as_found["recalled"] is not None
+    assert turned["recalled"] is not None
+    assert {*as_found["recalled"]["keys"], *turned["recalled"]["keys"]} == {"m1", "m2"}
+    assert "Lisbon" not in await remember.block(reranker=Backwards(dropped="I live in Lisbon"))
+
+
+async def test_fact_is_shown_with_the_words_it_rests_on_where_there_is_room(
+    remember: Recall, store: WatchedStore
+) -> None:
+    quote = "moved to Lisbon in spring, for the light"
+    know(store, f1=known_fact("The user lives in Lisbon.", quote=quote, thread="t0"))
+    roomy, tight = await remember.block(), await remember.block(budget_tokens=60)
+    assert f'- [2024-05-20] The user lives in Lisbon. ("{quote}")' in roomy
+    assert "- [2024-05-20] The user lives in Lisbon.\n" in tight
+    assert approximate_tokens(tight) <= 60
+
+
+async def test_superseded_fact_is_labelled_as_past_when_the_past_is_asked_for(
+    remember: Recall, store: WatchedStore
+) -> None:
+    ended = {"superseded_by": "new", "invalid_at": iso(1), "thread": "t0", "message_ids": ["m1"]}
+    know(
+        store,
+        old=known_fact("The user lives in Lisbon.", **ended),
+        new=known_fact("The user lives in Porto.", thread="t0", message_ids=["m2"]),
+    )
+    block = await remember.block(human("h9", "Where did I live before?"))
+    assert "- [2024-05-20] In the past, until 2024-05-21: The user lives in Lisbon." in block
+    assert "- [2024-05-20] The user lives in Porto." in block

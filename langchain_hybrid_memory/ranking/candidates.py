@@ -1,0 +1,191 @@
+"""Turns what a store found into candidates, each with the few numbers that signals are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from langgraph.store.base import SearchItem
+from numpy.typing import NDArray
+
+from langchain_hybrid_memory.keywords import TermCounter
+from langchain_hybrid_memory.memories import Fact, Message, Role, fact_from, message_from
+from langchain_hybrid_memory.ranking.question import Question
+
+Values: TypeAlias = NDArray[np.float64]
+"""One number a candidate, or one a candidate and term."""
+
+SATURATION = 0.8
+LENGTH_SHARE = 0.4
+"""BM25's k1 and b: a second mention adds little, and a long text is held against a candidate less than is usual."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A found fact or message."""
+
+    item: Fact | Message
+    cosine: float | None
+    """`None` for something not embedded yet."""
+    position: int | None
+    """Place of a message in its thread."""
+    before: str
+    """What stands before it: the end of the previous message; for a fact the words it rests on."""
+    names: str
+    """The name of its speaker, or the entities of a fact."""
+
+    @property
+    def role(self) -> Role:
+        """Whose words these are."""
+        if isinstance(self.item, Message):
+            return self.item.role
+        return "user" if self.item.trust == "user" else "assistant"
+
+    @property
+    def speaker(self) -> str:
+        """Who said it, for a fact whom it is about; empty where nobody is named."""
+        return (self.item.subject if isinstance(self.item, Fact) else self.item.speaker) or ""
+
+    @property
+    def at(self) -> datetime:
+        """When it was said, for a fact since when it is true."""
+        return self.item.valid_at if isinstance(self.item, Fact) else self.item.at
+
+
+class Pool:
+    """The candidates of one question, with what several signals share computed once."""
+
+    def __init__(self, question: Question, candidates: Sequence[Candidate]) -> None:
+        """Put a question beside its candidates, of which there must be at least one."""
+        self.question = question
+        self.candidates = candidates
+        self._counter = TermCounter(question.terms)
+        self._known: dict[str, Sequence[int]] = {}
+
+    def __len__(self) -> int:
+        """How many candidates there are."""
+        return len(self.candidates)
+
+    def mark(self, values: Iterable[float]) -> Values:
+        """Values given in the order of the candidates, as an array."""
+        return np.fromiter(values, dtype=np.float64, count=len(self))
+
+    @cached_property
+    def is_fact(self) -> NDArray[np.bool_]:
+        """Which candidates are facts."""
+        return np.array([isinstance(each.item, Fact) for each in self.candidates])
+
+    @cached_property
+    def nearness(self) -> Values:
+        """Cosines, stretched to [0, 1] over the facts and over the messages; what is not embedded yet is in the middle.
+
+        Apart, because a sentence made to stand alone is nearer to any question than a message.
+        """
+        cosines = self.mark(np.nan if each.cosine is None else each.cosine for each in self.candidates)
+        for among in (self.is_fact, ~self.is_fact):
+            known = cosines[among & ~np.isnan(cosines)]
+            if len(known):
+                low, span = known.min(), np.ptp(known)
+                cosines[among] = (cosines[among] - low) / span if span else cosines[among] * 0 + 1
+        return np.nan_to_num(cosines, nan=0.5)
+
+    @cached_property
+    def sources(self) -> list[list[int]]:
+        """For each candidate the rows of the messages that it rests on; none for a message."""
+        rows = {
+            (each.item.thread, each.item.id): row for row, each in enumerate(self.candidates) if not self.is_fact[row]
+        }
+        return [
+            [rows[each.item.thread, name] for name in each.item.message_ids if (each.item.thread, name) in rows]
+            if isinstance(each.item, Fact)
+            else []
+            for each in self.candidates
+        ]
+
+    @cached_property
+    def resting(self) -> list[list[int]]:
+        """For each candidate the rows of the facts that rest on it; for a fact its own."""
+        facts: list[list[int]] = [[row] if self.is_fact[row] else [] for row in range(len(self))]
+        for fact, sources in enumerate(self.sources):
+            for message in sources:
+                facts[message].append(fact)
+        return facts
+
+    @cached_property
+    def in_text(self) -> Values:
+        """How often each term of the question occurs in each text."""
+        return self._counts(each.item.text for each in self.candidates)
+
+    @cached_property
+    def in_before(self) -> Values:
+        """The same for what stands before each text."""
+        return self._counts(each.before for each in self.candidates)
+
+    @cached_property
+    def in_names(self) -> Values:
+        """The same for the name of the speaker, or the entities of a fact."""
+        return self._counts(each.names for each in self.candidates)
+
+    @cached_property
+    def shared_words(self) -> Values:
+        """BM25 of each text alone, the best at 1."""
+        return self.bm25(self.in_text, self.mark(len(each.item.text) for each in self.candidates))
+
+    def bm25(self, counts: Values, sizes: Values) -> Values:
+        """BM25 from how often each term occurs in each text, and from the texts' lengths; the best at 1."""
+        norm = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * sizes / max(sizes.mean(), 1.0))
+        return to_best((counts / (counts + norm[:, None])) @ self._rarity)
+
+    @cached_property
+    def _rarity(self) -> Values:
+        """The inverse document frequency of each term; 0 for names of speakers, unless there is nothing else."""
+        holding = (self.in_text > 0).sum(axis=0)
+        rarity: Values = np.log(1 + (len(self) - holding + 0.5) / (holding + 0.5))
+        is_name = (self.in_names[~self.is_fact] > 0).any(axis=0)
+        return rarity if is_name.all() else np.where(is_name, 0.0, rarity)
+
+    def _counts(self, texts: Iterable[str]) -> Values:
+        rows = [self._counted(text) for text in texts]
+        return np.array(rows, dtype=np.float64).reshape(len(self), len(self.question.terms))
+
+    def _counted(self, text: str) -> Sequence[int]:
+        """Counts of a text; what stands before a message is often a candidate too, and names come again and again."""
+        if text not in self._known:
+            self._known[text] = self._counter.count(text)
+        return self._known[text]
+
+
+def read_candidates(*, found: Iterable[SearchItem], fresh: Iterable[SearchItem]) -> list[Candidate]:
+    """Read search results, each item once.
+
+    Args:
+        found: What the store found; what it could not score, because it has no vectors, counts by its words.
+        fresh: Messages that are not embedded yet.
+    """
+    every = [*fresh, *found]
+    scored = {(tuple(item.namespace), item.key): item for item in every if item.score is not None}
+    distinct = {(tuple(item.namespace), item.key): item for item in every} | scored
+    return [_candidate(item) for item in distinct.values()]
+
+
+def to_best(scores: Values) -> Values:
+    """Scores as shares of the best one."""
+    best = scores.max()
+    return scores / best if best > 0 else np.zeros_like(scores)
+
+
+def _candidate(item: SearchItem) -> Candidate:
+    value: Mapping[str, Any] = item.value
+    signals = getattr(item, "signals", None)
+    is_fact = "quote" in value
+    return Candidate(
+        item=fact_from(item.key, value) if is_fact else message_from(value),
+        cosine=signals.cosine if signals else item.score,
+        position=None if is_fact else value.get("position"),
+        before=str(value.get("quote" if is_fact else "context") or ""),
+        names=" ".join(value["entities"]) if is_fact else str(value.get("speaker") or ""),
+    )

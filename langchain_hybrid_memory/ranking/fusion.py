@@ -1,0 +1,134 @@
+"""Puts what the store found in order by how much it should matter, with the reasons kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+
+import numpy as np
+from langgraph.store.base import SearchItem
+
+from langchain_hybrid_memory.config import RankingWeights
+from langchain_hybrid_memory.memories import Fact, Hit
+from langchain_hybrid_memory.ranking.candidates import Candidate, Pool, Values, read_candidates
+from langchain_hybrid_memory.ranking.question import leans, read_question
+from langchain_hybrid_memory.ranking.signals import SIGNALS
+from langchain_hybrid_memory.ranking.weaving import weave
+
+WORDS_ALONE = 0.6
+"""Shared words speak for relevance even where the embedding sees none."""
+UNSUPPORTED = 0.6
+"""What a fact is worth whose messages were not found. Not fitted: one value was tried."""
+
+
+def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, by keyword
+    query: str,
+    *,
+    searched: str = "",
+    found: Iterable[SearchItem],
+    fresh: Iterable[SearchItem],
+    weights: RankingWeights,
+    now: datetime,
+    limit: int,
+    min_relevance: float = 0.0,
+    explain: bool = False,
+) -> list[Hit]:
+    """Fuse facts and messages into one order, best first.
+
+    A score is the sum of the signals, each in [0, 1] and normalized over the candidates of this question, times their
+    weights; the best fact on a message has the score of that. Superseded facts are dropped, and a message that one of
+    them rests on says which of its words are outdated; not so where the question is about the past. What says the same
+    as something better is left out.
+
+    Args:
+        query: What is asked.
+        searched: What the store was asked, if that is not the query alone; see `in_context`.
+        found: Facts and messages the store found.
+        fresh: Messages that are not embedded yet; those without a word of the question are left out.
+        weights: What each signal adds.
+        now: What "last week" is relative to.
+        limit: At most this many.
+        min_relevance: The least that the best candidate must have for anything to be returned, see `RecallConfig`.
+        explain: Whether each hit says what every signal added.
+
+    Returns:
+        Hits, best first; of equal ones facts and then the newer go first.
+    """
+    question = read_question(query, searched=searched or query, now=now)
+    everything = read_candidates(found=found, fresh=fresh)
+    pool = Pool(question, [each for each in everything if question.asks_past or not _is_superseded(each)])
+    if not len(pool) or _relevance(pool) < (min_relevance / 2 if leans(query) else min_relevance):
+        return []
+    values = {name: SIGNALS[name](pool) for name, weight in asdict(weights).items() if weight}
+    shares = {name: getattr(weights, name) * column for name, column in values.items()}
+    own = sum(shares.values(), start=np.zeros(len(pool)))
+    shares["source"] = _of_sources(pool, own) - own
+    scores = (own + shares["source"]).round(9).tolist()
+    times = [each.item.said_at if isinstance(each.item, Fact) else each.item.at for each in pool.candidates]
+    rows = [row for row, is_found in enumerate(_are_found(pool)) if is_found]
+    rows.sort(key=lambda row: (scores[row], pool.is_fact[row], own[row].round(9), times[row]), reverse=True)
+    outdated = {} if question.asks_past else outdated_words(each.item for each in everything)
+    hits = (
+        Hit(
+            item=pool.candidates[row].item,
+            score=scores[row],
+            signals=_signals(pool.candidates[row], {name: float(column[row]) for name, column in values.items()}),
+            shares={name: float(column[row]) for name, column in shares.items()} if explain else {},
+            outdated=outdated.get((pool.candidates[row].item.thread, pool.candidates[row].item.id), ()),
+        )
+        for row in rows
+    )
+    return weave(hits, limit=limit)
+
+
+def outdated_words(items: Iterable[object]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Quotes of superseded facts, by thread and message."""
+    quotes: dict[tuple[str, str], tuple[str, ...]] = {}
+    for fact in items:
+        if isinstance(fact, Fact) and fact.is_superseded:
+            for message_id in fact.message_ids:
+                place = (fact.thread, message_id)
+                quotes[place] = (*quotes.get(place, ()), fact.quote)
+    return quotes
+
+
+def _relevance(pool: Pool) -> float:
+    """How well the best candidate fits whatever else was found: the mean of cosine and share of words, in [0, 1].
+
+    What was said on a day that the question names fits.
+    """
+    cosines = pool.mark(each.cosine or 0.0 for each in pool.candidates)
+    shares = SIGNALS["coverage"](pool)
+    fits = np.maximum((cosines + shares) / 2, WORDS_ALONE * shares)
+    return float(max(fits.max(), SIGNALS["date"](pool).max()))
+
+
+def _of_sources(pool: Pool, scores: Values) -> Values:
+    """Scores in which the best fact on a message has the message's, which more signals speak about, and no fact more.
+
+    A fact none of whose messages was found counts less: little speaks for it but itself.
+    """
+    shared = np.where(pool.is_fact, UNSUPPORTED * scores, scores)
+    for row, facts in enumerate(pool.resting):
+        if facts and not pool.is_fact[row]:
+            best = max(facts, key=lambda fact: scores[fact])
+            for fact in facts:
+                shared[fact] = max(shared[fact], scores[row] if fact == best else min(scores[fact], scores[row]))
+    return shared
+
+
+def _is_superseded(candidate: Candidate) -> bool:
+    return isinstance(candidate.item, Fact) and candidate.item.is_superseded
+
+
+def _are_found(pool: Pool) -> Iterable[bool]:
+    """Which candidates share something with the question: a place among the vectors, or a word."""
+    words = (pool.in_text + pool.in_before + pool.in_names).sum(axis=1)
+    return (each.cosine is not None or shared > 0 for each, shared in zip(pool.candidates, words, strict=True))
+
+
+def _signals(candidate: Candidate, values: Mapping[str, float]) -> Mapping[str, float]:
+    """What speaks for a candidate, its cosine as it was found first."""
+    cosine = {} if candidate.cosine is None else {"cosine": candidate.cosine}
+    return {**cosine, **{name: value for name, value in values.items() if value}}

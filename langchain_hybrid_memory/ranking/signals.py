@@ -1,0 +1,180 @@
+"""The signals of ranking: what speaks for a candidate, each in [0, 1], over the candidates of one question.
+
+Every function takes the pool and returns one number a candidate, in its order. What each is worth is measured by
+`make bench-recall` with `--without`; see `RankingWeights` for how they are put together.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from langchain_hybrid_memory.keywords import index_terms
+from langchain_hybrid_memory.memories import Fact
+from langchain_hybrid_memory.questions import QUESTION_MARKS
+from langchain_hybrid_memory.ranking.candidates import Pool, Values, to_best
+from langchain_hybrid_memory.ranking.cues import (
+    is_preference,
+    is_standing_instruction,
+    tells_number,
+    tells_when,
+)
+from langchain_hybrid_memory.ranking.dates import nearness
+
+WORDY_CHARACTERS = 300
+"""A message of this length has said something."""
+THREAD_HITS = 3
+LEAST_IMPORTANT, MOST_IMPORTANT = 1, 3
+
+Signal = Callable[[Pool], Values]
+
+
+def dense(pool: Pool) -> Values:
+    """Nearness in meaning.
+
+    Cosines are stretched over the candidates, so that models whose cosines sit in a narrow band are comparable (min-max
+    fusion: Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", ACM TOIS 2023).
+    """
+    return pool.nearness
+
+
+def keyword(pool: Pool) -> Values:
+    """BM25 of the text alone (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009).
+
+    How rare a term is, is counted over the candidates. The names of speakers are left out: in a dialogue they stand in
+    what the other one says, and `speaker` knows better.
+    """
+    return pool.shared_words
+
+
+def coverage(pool: Pool) -> Values:
+    """The share of the question's weighted terms in a text, its speaker's name and the text before it."""
+    covered = (pool.in_text > 0) | (pool.in_before > 0) | (pool.in_names > 0)
+    return pool.mark((covered * np.array(list(pool.question.terms.values()))).sum(axis=1))
+
+
+def answer(pool: Pool) -> Values:
+    """BM25 of the text before, where that asks something: the words of a question find the answer that follows it.
+
+    Where nothing is asked the neighbor's words mislead, so they do not count.
+    """
+    sizes = pool.mark(len(each.before) for each in pool.candidates)
+    follows_question = pool.mark(not QUESTION_MARKS.isdisjoint(each.before) for each in pool.candidates)
+    return pool.bm25(pool.in_before, sizes) * follows_question
+
+
+def following(pool: Pool) -> Values:
+    """The `keyword` score of the message after this one, if it was found too: what was taken up is what mattered."""
+    scores = {
+        (each.item.thread, each.position): score
+        for each, score in zip(pool.candidates, pool.shared_words.tolist(), strict=True)
+    }
+    return pool.mark(
+        0.0 if each.position is None else scores.get((each.item.thread, each.position + 1), 0.0)
+        for each in pool.candidates
+    )
+
+
+def thread(pool: Pool) -> Values:
+    """How good the three best messages of the same thread are, the best thread at 1: hits flock together."""
+    members: dict[str, list[float]] = defaultdict(list)
+    for each, score in zip(pool.candidates, (pool.nearness + pool.shared_words).tolist(), strict=True):
+        if not isinstance(each.item, Fact):  # it would count its message twice
+            members[each.item.thread].append(score)
+    strength = {name: sum(sorted(scores)[-THREAD_HITS:]) for name, scores in members.items()}
+    return to_best(pool.mark(strength.get(each.item.thread, 0.0) for each in pool.candidates))
+
+
+def speaker(pool: Pool) -> Values:
+    """Whether the question names who said it, or whom a fact is about; only where it singles some out of several."""
+    names = {each.speaker for each in pool.candidates if each.speaker}
+    named = {name for name in names if not pool.question.terms.keys().isdisjoint(index_terms(name))}
+    is_telling = 0 < len(named) < len(names)
+    return pool.mark(is_telling and each.speaker in named for each in pool.candidates)
+
+
+def date(pool: Pool) -> Values:
+    """Whether it was said at a time the question names, or half as much shortly afterwards."""
+    if not pool.question.periods:
+        return np.zeros(len(pool))
+    near = {day: nearness(pool.question.periods, day) for day in {each.at.date() for each in pool.candidates}}
+    return pool.mark(near[each.at.date()] for each in pool.candidates)
+
+
+def role(pool: Pool) -> Values:
+    """Whether it was said by the user; or by the assistant, where that is what the question is about."""
+    return pool.mark((each.role == "user") is not pool.question.asks_assistant for each in pool.candidates)
+
+
+def length(pool: Pool) -> Values:
+    """How much was said at all: "Thanks!" answers nothing."""
+    sizes = pool.mark(len(each.item.text) for each in pool.candidates)
+    return pool.mark(np.minimum(np.log1p(sizes) / np.log1p(WORDY_CHARACTERS), 1.0))
+
+
+def kind(pool: Pool) -> Values:
+    """Whether a text has what the question asks for: a time for "when", a number for "how many"."""
+    tells = [tells_when] * pool.question.asks_when + [tells_number] * pool.question.asks_number
+    return pool.mark(any(has(each.item.text) for has in tells) for each in pool.candidates)
+
+
+def instruction(pool: Pool) -> Values:
+    """How near in meaning a standing instruction of the user is: it has to come up unasked."""
+    return pool.nearness * pool.mark(
+        each.role == "user" and is_standing_instruction(each.item.text) for each in pool.candidates
+    )
+
+
+def preference(pool: Pool) -> Values:
+    """How near in meaning something the user prefers is, where advice is asked."""
+    if not pool.question.asks_advice:
+        return np.zeros(len(pool))
+    return pool.nearness * pool.mark(each.role == "user" and is_preference(each.item.text) for each in pool.candidates)
+
+
+def recency(pool: Pool) -> Values:
+    """How late among the candidates it was said, where the question is about the present; never for the past."""
+    if not pool.question.asks_present or pool.question.asks_past:
+        return np.zeros(len(pool))
+    times = pool.mark(each.at.timestamp() for each in pool.candidates)
+    return pool.mark((times - times.min()) / max(np.ptp(times), 1.0))
+
+
+def fact(pool: Pool) -> Values:
+    """How well the best fact on a message fits, by meaning and word: a fact is one more key to its source."""
+    fits = ((pool.nearness + pool.shared_words) / 2).tolist()
+    return pool.mark(max((fits[row] for row in rows), default=0.0) for rows in pool.resting)
+
+
+def importance(pool: Pool) -> Values:
+    """How much a fact matters to the person."""
+    span = MOST_IMPORTANT - LEAST_IMPORTANT
+    return pool.mark(
+        (each.item.importance - LEAST_IMPORTANT) / span if isinstance(each.item, Fact) else 0.0
+        for each in pool.candidates
+    )
+
+
+SIGNALS: Mapping[str, Signal] = {
+    signal.__name__: signal
+    for signal in (
+        dense,
+        keyword,
+        coverage,
+        answer,
+        following,
+        thread,
+        speaker,
+        date,
+        role,
+        length,
+        kind,
+        instruction,
+        preference,
+        recency,
+        fact,
+        importance,
+    )
+}

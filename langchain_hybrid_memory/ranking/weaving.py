@@ -1,0 +1,59 @@
+"""Keeps a list of hits from saying anything twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+
+from langchain_hybrid_memory.memories import Fact, Hit
+
+SAME_SHARE = 0.9
+"""Two texts that share at least this much of their words say the same."""
+MOST = 0.8
+"""A message of which one fact quotes more than this share has nothing to add."""
+
+
+def weave(hits: Iterable[Hit], *, limit: int) -> list[Hit]:
+    """Take the best hits, leaving out what one before them has said.
+
+    A message stands for the facts that rest on it alone, and facts for a message of which they quote the most: the
+    better of them stays. Of texts with nearly the same words the best stays.
+
+    Args:
+        hits: Best first.
+        limit: At most this many.
+    """
+    kept: list[Hit] = []
+    shown: set[tuple[str, str]] = set()
+    quoted: Counter[tuple[str, str]] = Counter()
+    vocabularies: list[AbstractSet[str]] = []
+    for hit in hits:
+        if len(kept) == limit:
+            break
+        sources = _sources(hit)
+        if isinstance(hit.item, Fact):
+            is_told = sources <= shown
+        else:
+            is_told = max(quoted[place] for place in sources) > MOST * len(hit.text)
+        if is_told:
+            continue
+        words = frozenset(hit.text.lower().split())
+        if any(_is_same(words, other) for other in vocabularies):
+            continue
+        kept.append(hit)
+        if isinstance(hit.item, Fact):
+            quoted.update(dict.fromkeys(sources, len(hit.item.quote)))
+        else:
+            shown.update(sources)
+        vocabularies.append(words)
+    return kept
+
+
+def _sources(hit: Hit) -> set[tuple[str, str]]:
+    ids = hit.item.message_ids if isinstance(hit.item, Fact) else (hit.item.id,)
+    return {(hit.item.thread, message_id) for message_id in ids}
+
+
+def _is_same(words: AbstractSet[str], others: AbstractSet[str]) -> bool:
+    return len(words & others) >= SAME_SHARE * len(words | others)
