@@ -86,8 +86,10 @@ def test_message_found_fresh_and_by_meaning_is_one_hit() -> None:
     assert "cosine" in hits[0].signals
 
 
-def test_item_the_store_could_not_score_is_left_out() -> None:
-    assert ranked("Where do I live?", found(known_fact("The user lives in Lisbon."), "f", score=None)) == []
+def test_item_the_store_could_not_score_is_found_by_words_alone() -> None:
+    texts = ("The user lives in Lisbon.", "Sarah likes tea.")
+    home, drink = (found(known_fact(text), text[-5:], score=None) for text in texts)
+    assert [hit.item.id for hit in ranked("Who lives in Lisbon?", drink, home)] == ["sbon."]
 
 
 scores = st.floats(-1, 1, allow_nan=False)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from langchain_hybrid_memory.ranking.candidates import Pool, read_candidates
+from langchain_hybrid_memory.ranking.fusion import UNSUPPORTED
 from langchain_hybrid_memory.ranking.question import read_question
 from langchain_hybrid_memory.ranking.signals import SIGNALS
 from tests.doubles.builders import NOW, iso, known_fact
@@ -81,7 +82,7 @@ def test_speaker_steps_aside_where_nobody_is_singled_out(query: str) -> None:
 
 def test_fact_about_somebody_named_counts() -> None:
     facts = [fact("sarah", "Sarah is a nurse.", subject="sarah"), fact("user", "The user is a cook.", subject="user")]
-    assert values("speaker", "What is Sarah's job?", *facts) == {"sarah": 1.0, "user": 0.0}
+    assert values("speaker", "What is Sarah's job?", *facts) == {"sarah": UNSUPPORTED, "user": 0.0}
 
 
 def test_time_named_in_the_question_counts_and_shortly_afterwards_half() -> None:
@@ -155,7 +156,7 @@ def test_fact_is_a_key_to_the_message_it_rests_on() -> None:
 
 def test_important_facts_count() -> None:
     items = [fact("detail", "A detail.", importance=1), fact("core", "A core.", importance=3), message("m")]
-    assert values("importance", "?", *items) == {"detail": 0.0, "core": 1.0, "m": 0.0}
+    assert values("importance", "?", *items) == {"detail": 0.0, "core": UNSUPPORTED, "m": 0.0}
 
 
 HOSTILE = [
