@@ -178,17 +178,28 @@ class Typist:
 
     def sees(self, text: str) -> None:
         """Wait until a text is on the screen; what stands before it is not looked at again."""
-        os.set_blocking(self.screen, False)
-
-        def is_shown() -> bool:
-            try:
-                self.shown += os.read(self.screen, 65_536).decode(errors="replace")
-            except BlockingIOError:
-                assert self.process.poll() is None, self.shown
-            return text in self.shown
-
-        until(is_shown)
+        until(lambda: text in self.reads())
         self.shown = self.shown.split(text, 1)[1]
+
+    def asks_until(self, question: str, answer: str) -> None:
+        """Type a question now and then until the answer is on the screen."""
+        asked = [0.0]
+
+        def is_answered() -> bool:
+            if time.monotonic() - asked[-1] > 1:
+                asked.append(time.monotonic())
+                self.type(question)
+            return answer in self.reads()
+
+        until(is_answered)
+
+    def reads(self) -> str:
+        os.set_blocking(self.screen, False)
+        try:
+            self.shown += os.read(self.screen, 65_536).decode(errors="replace")
+        except BlockingIOError:
+            assert self.process.poll() is None, self.shown
+        return self.shown
 
     def interrupts(self) -> None:
         self.process.send_signal(signal.SIGINT)
@@ -213,8 +224,7 @@ def test_a_person_at_a_terminal_can_stop_replies_and_leave(shell: Shell, termina
     person.sees("Type yes: ")
     person.type("no\n")
     person.sees("nothing was forgotten")
-    person.type("/memory\n")
-    person.sees("  1. ")
+    person.asks_until("/memory\n", "  1. ")  # a moment after the last turn
     person.interrupts()
     assert process.wait(SECONDS) == 0
     assert "Tell me a long story." in shell.run("search", "story").stdout
