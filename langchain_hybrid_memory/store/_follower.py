@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from langchain_hybrid_memory.store._nearest import nearest
@@ -14,7 +16,7 @@ from langchain_hybrid_memory.store._notes import (
     noted_namespaces,
     notes,
 )
-from langchain_hybrid_memory.store._settings import UNSETTLED, fingerprint, set_setting, setting
+from langchain_hybrid_memory.store._settings import AGREED, UNSETTLED, fingerprint, set_setting, setting
 from langchain_hybrid_memory.store._shards import count_by_shard, promote
 
 if TYPE_CHECKING:
@@ -77,12 +79,18 @@ class Follower:
         return told
 
     def agree(self) -> None:
-        """Make Chroma hold exactly the catalog's records; what it holds twice or not at all is told anew."""
+        """Make Chroma hold exactly the catalog's records; what it holds twice or not at all is told anew.
+
+        Counting 100,000 records takes a second, so it is left out where the files are as they were left.
+        """
         with self._turn:
             with self._catalog.reading() as connection:
                 shards = count_by_shard(connection)
+                agreed = setting(connection, AGREED)
             self._vectors.keep_only(shards)
             self.catch_up()
+            if agreed and agreed == self._vectors.opened_at:
+                return
             with self._catalog.reading() as connection:
                 shards = count_by_shard(connection)
             for shard, count in shards.items():
@@ -116,3 +124,5 @@ class Follower:
         """Wait for what is under way, then let go of Chroma."""
         with self._turn:
             self._vectors.close()
+            with suppress(sqlite3.Error), self._catalog.writing() as connection:  # else the next opening counts
+                set_setting(connection, AGREED, self._vectors.state())

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 EMBEDDING: Final = "embedding"
 NEXT_EMBEDDING: Final = "next embedding"
 UNSETTLED: Final = "unsettled"
+AGREED: Final = "agreed"
 
 
 def setting(connection: sqlite3.Connection, name: str) -> str | None:

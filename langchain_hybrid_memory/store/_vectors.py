@@ -50,11 +50,16 @@ class Record(NamedTuple):
 
 
 class VectorIndex:
-    """Records by nearness of their vectors. Not thread-safe: the caller takes turns."""
+    """Records by nearness of their vectors. Not thread-safe: the caller takes turns.
+
+    Attributes:
+        opened_at: The `state` in which the files were found.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Open Chroma's files in a directory; vectors are ours, so no embedding function is ever loaded."""
         self._directory = directory
+        self.opened_at = self.state()
         self._collections: dict[int, Collection] = {}
         blank_remains(directory)
         self._client = _create_client(directory)
@@ -115,6 +120,11 @@ class VectorIndex:
     def count(self, shard: int) -> int:
         """How many records there are."""
         return self._collection(shard).count()
+
+    def state(self) -> str:
+        """Tells whether Chroma's database was written to between two moments; nothing while there is none."""
+        path = self._directory / DATABASE
+        return f"{path.stat().st_mtime_ns} {path.stat().st_size}" if path.exists() else ""
 
     def keep_only(self, shards: Some[int]) -> None:
         """Drop the collections of all other shards; what somebody else keeps in the directory stays."""

@@ -13,7 +13,7 @@ from langgraph.store.base import PutOp
 from langchain_hybrid_memory.errors import StorageError
 from langchain_hybrid_memory.store import _follower, _search
 from langchain_hybrid_memory.store._vectors import VectorIndex
-from tests.doubles.backends import embedded
+from tests.doubles.backends import doubt, embedded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +122,9 @@ async def test_item_with_many_vectors_does_not_hide_the_others(store: ChromaStor
     assert [hit.score is None for hit in hits] == [False] * 60
 
 
-async def test_records_chroma_lost_or_should_not_have_are_mended_on_opening(open_store: OpenStore, call: Door) -> None:
+async def test_records_chroma_lost_or_should_not_have_are_mended_on_opening(
+    open_store: OpenStore, call: Door, tmp_path: Path
+) -> None:
     store = open_store()
     await call(store, "put", HOME, "k", {"parts": [{"t": "harbor"}, {"t": "apple"}]}, index=["parts[*].t"])
     await call(store, "put", HOME, "z", {"text": "pear"})
@@ -134,6 +136,7 @@ async def test_records_chroma_lost_or_should_not_have_are_mended_on_opening(open
     collection.delete(ids=sorted(held)[:2])
     collection.upsert(ids=["stranger"], embeddings=np.ones((1, 256), dtype=np.float32), documents=["who?"])
     store.close()
+    doubt(tmp_path / "memory")
     store = open_store()
     assert chroma_ids(store) == held
     documents = embedded(store)._follower._vectors._collection(0).get()["documents"]

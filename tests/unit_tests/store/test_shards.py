@@ -9,7 +9,7 @@ import pytest
 from langgraph.store.base import PutOp, SearchOp
 
 from langchain_hybrid_memory.store import _follower, _nearest, _search, _shards
-from tests.doubles.backends import embedded
+from tests.doubles.backends import doubt, embedded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,6 +139,7 @@ async def test_move_interrupted_in_the_middle_is_finished_at_the_next_opening(
     store = open_store()
     vectors_of(store).delete(1, sorted(held)[5:7])
     store.close()
+    doubt(tmp_path / "memory")
     store = open_store()
     assert vectors_of(store).ids(1) == held
     assert len(await call(store, "search", ("user", "large"), query="pear", limit=50)) == LARGE + 1
