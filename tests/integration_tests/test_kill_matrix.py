@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from tests.doubles.life import Life
 
 FAREWELL = ("Goodbye.", "See you.")
-KILLS = 2
-"""At each point in each spelling, so 4 a point; in full: 100."""
+KILLS = 1
+"""At each point in each spelling, so 2 a point; in full: 100."""
 
 
 @pytest.fixture(scope="module")
