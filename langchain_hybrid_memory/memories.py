@@ -293,7 +293,7 @@ class Hit(Returned):
     shares: Mapping[str, float] = field(default_factory=dict)
     """What each signal added to the score, which is their sum; only where an explanation was asked for."""
     outdated: tuple[str, ...] = ()
-    """Quotes from a message that are no longer true, because what they told was superseded."""
+    """Quotes from a message, or from those a fact rests on, that are no longer true: what they told was superseded."""
     is_quoted: bool = False
     """Whether there was room to show a fact with the words it rests on."""
 

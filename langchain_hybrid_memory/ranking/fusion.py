@@ -14,7 +14,7 @@ from langchain_hybrid_memory.memories import Fact, Hit
 from langchain_hybrid_memory.ranking.candidates import Candidate, Pool, Values, read_candidates
 from langchain_hybrid_memory.ranking.question import leans, read_question
 from langchain_hybrid_memory.ranking.signals import SIGNALS
-from langchain_hybrid_memory.ranking.weaving import weave
+from langchain_hybrid_memory.ranking.weaving import places, weave
 
 WORDS_ALONE = 0.6
 """Shared words speak for relevance even where the embedding sees none."""
@@ -38,7 +38,8 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
 
     A score is the sum of the signals, each in [0, 1] and normalized over the candidates of this question, times their
     weights; the best fact on a message has the score of that. Superseded facts are dropped, and a message that one of
-    them rests on says which of its words are outdated; not so where the question is about the past. What says the same
+    them rests on says which of its words are outdated, as do other facts on it; not so where the question is about the
+    past. What says the same
     as something better is left out.
 
     Args:
@@ -75,7 +76,7 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
             score=scores[row],
             signals=_signals(pool.candidates[row], {name: float(column[row]) for name, column in values.items()}),
             shares={name: float(column[row]) for name, column in shares.items()} if explain else {},
-            outdated=outdated.get((pool.candidates[row].item.thread, pool.candidates[row].item.id), ()),
+            outdated=tuple(quote for place in places(pool.candidates[row].item) for quote in outdated.get(place, ())),
         )
         for row in rows
     )
@@ -87,8 +88,7 @@ def outdated_words(items: Iterable[object]) -> dict[tuple[str, str], tuple[str, 
     quotes: dict[tuple[str, str], tuple[str, ...]] = {}
     for fact in items:
         if isinstance(fact, Fact) and fact.is_superseded:
-            for message_id in fact.message_ids:
-                place = (fact.thread, message_id)
+            for place in places(fact):
                 quotes[place] = (*quotes.get(place, ()), fact.quote)
     return quotes
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
-from langchain_hybrid_memory.memories import Fact, Hit
+from langchain_hybrid_memory.memories import Fact, Hit, Message
 
 SAME_SHARE = 0.9
 """Two texts that share at least this much of their words say the same."""
@@ -31,9 +31,9 @@ def weave(hits: Iterable[Hit], *, limit: int) -> list[Hit]:
     for hit in hits:
         if len(kept) == limit:
             break
-        sources = _sources(hit)
+        sources = places(hit.item)
         if isinstance(hit.item, Fact):
-            is_told = sources <= shown
+            is_told = shown.issuperset(sources)
         else:
             is_told = max(quoted[place] for place in sources) > MOST * len(hit.text)
         if is_told:
@@ -50,9 +50,10 @@ def weave(hits: Iterable[Hit], *, limit: int) -> list[Hit]:
     return kept
 
 
-def _sources(hit: Hit) -> set[tuple[str, str]]:
-    ids = hit.item.message_ids if isinstance(hit.item, Fact) else (hit.item.id,)
-    return {(hit.item.thread, message_id) for message_id in ids}
+def places(item: Fact | Message) -> list[tuple[str, str]]:
+    """Thread and id of a message, or of each that a fact rests on."""
+    ids = item.message_ids if isinstance(item, Fact) else (item.id,)
+    return [(item.thread, message_id) for message_id in dict.fromkeys(ids)]
 
 
 def _is_same(words: AbstractSet[str], others: AbstractSet[str]) -> bool:

@@ -91,19 +91,20 @@ def render_line(hit: Hit, *, item_tokens: int, count: TokenCounter) -> str:
     """
     item = hit.item
     text = WHITE_SPACE.sub(" ", hit.text).strip()
-    for quote in hit.outdated:
-        text = without_quote(text, quote, blank=OUTDATED)
     head = f"- [{hit.at:%Y-%m-%d}]"
     if isinstance(item, Fact):
         head += f" {_past(item)}" if item.is_superseded else ""
         text += f' ("{WHITE_SPACE.sub(" ", item.quote).strip()}")' if hit.is_quoted else ""
+    else:
+        for quote in hit.outdated:
+            text = without_quote(text, quote, blank=OUTDATED)
     head += f" {_source(item)}:" if _source(item) else ""
     return as_data(WHITE_SPACE.sub(" ", f"{head} {cut_text(text, tokens=item_tokens, count=count)}"))
 
 
 def has_quote(hit: Hit) -> bool:
-    """Whether a hit is a fact that rests on words which say more than the fact itself."""
-    return isinstance(hit.item, Fact) and fold(hit.item.quote) not in fold(hit.item.text)
+    """Whether a hit is a fact that rests on words which say more than the fact itself, and nothing that is outdated."""
+    return isinstance(hit.item, Fact) and not hit.outdated and fold(hit.item.quote) not in fold(hit.item.text)
 
 
 def _past(fact: Fact) -> str:

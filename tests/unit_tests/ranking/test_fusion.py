@@ -62,6 +62,15 @@ def test_message_says_which_of_its_words_are_outdated() -> None:
     assert outdated == {("t1", "m1"): (quote,), ("t1", "m2"): (), ("t2", "m1"): ()}
 
 
+def test_fact_says_which_words_of_its_messages_are_outdated() -> None:
+    quote = "I live in Lisbon"
+    old = found(known_fact("The user lives in Lisbon.", quote=quote, superseded_by="new", message_ids=["m1"]), "old")
+    tea = found(known_fact("The user likes tea.", quote=f"{quote} and like tea", message_ids=["m1"]), "tea")
+    home = found(known_fact("The user lives in Porto.", message_ids=["m2"]), "new")
+    outdated = {hit.item.id: hit.outdated for hit in ranked("Where do I live?", old, tea, home)}
+    assert outdated == {"tea": (quote,), "new": ()}
+
+
 def test_ties_go_to_the_newer() -> None:
     older, newer = message("older", "Yes, it is", at=iso(0)), message("newer", "No, it's not", at=iso(1))
     weights = only(fact=1.0)

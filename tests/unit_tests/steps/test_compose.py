@@ -260,6 +260,17 @@ def test_quote_is_shown_on_one_line_and_cannot_close_the_fence() -> None:
     assert line(Hit(item=fact, score=1, is_quoted=True)).endswith('The user lives in Lisbon. ("in Lisbon(/memory>")')
 
 
+def test_fact_is_not_shown_with_words_that_are_no_longer_true() -> None:
+    fact = fact_from("f", known_fact("I like tea.", quote="I live in Lisbon. I like tea."))
+    assert has_quote(Hit(item=fact, score=1))
+    assert not has_quote(Hit(item=fact, score=1, outdated=("I live in Lisbon.",)))
+
+
+def test_fact_that_is_true_is_not_blanked() -> None:
+    fact = fact_from("f", known_fact("I like tea.", quote="I like tea and Lisbon."))
+    assert line(Hit(item=fact, score=1, outdated=("I like",))).endswith("I like tea.")
+
+
 def test_quote_that_adds_nothing_is_none() -> None:
     assert not has_quote(Hit(item=fact_from("f", known_fact("I live in Lisbon.", quote="i live in  LISBON")), score=1))
     assert has_quote(Hit(item=fact_from("f", known_fact("I live in Lisbon.", quote="Lisbon is home")), score=1))
