@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias, get_args
 from langchain_core.documents import BaseDocumentCompressor
 
 from langchain_hybrid_memory.errors import ConfigurationError
-from langchain_hybrid_memory.memories import Fact, Role
+from langchain_hybrid_memory.memories import Fact
+from langchain_hybrid_memory.records import Role
 
 ExtractionMode: TypeAlias = Literal["background", "inline", "manual"]
 Admit: TypeAlias = Callable[[Fact], str | None]

@@ -18,7 +18,7 @@ from langchain_hybrid_memory.budget import TokenCounter, is_from_person
 from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, MemorizeConfig, RecallConfig, SummaryConfig
 from langchain_hybrid_memory.errors import HybridMemoryError, describe
 from langchain_hybrid_memory.ledger import Ledger
-from langchain_hybrid_memory.memories import fingerprint
+from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate

@@ -9,7 +9,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, PutOp
 from langgraph.store.memory import InMemoryStore
 
 from langchain_hybrid_memory._flow import Flow, batch
-from langchain_hybrid_memory.memories import from_iso, to_iso
+from langchain_hybrid_memory.records import from_iso, to_iso
 from langchain_hybrid_memory.scope import Scope, encode
 
 LEASE_SECONDS = 60.0

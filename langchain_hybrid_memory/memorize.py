@@ -22,8 +22,8 @@ from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.errors import describe
 from langchain_hybrid_memory.leases import LEASE_SECONDS, release_lease, take_lease
 from langchain_hybrid_memory.ledger import Cost, since
-from langchain_hybrid_memory.memories import StoredMessage
 from langchain_hybrid_memory.prompts.extraction import Extraction
+from langchain_hybrid_memory.records import StoredMessage
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.branch import settle_branches
 from langchain_hybrid_memory.steps.consolidate import consolidate

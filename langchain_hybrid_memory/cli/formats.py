@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from langchain_hybrid_memory.errors import ImportFormatError
-from langchain_hybrid_memory.memories import Role, fingerprint, from_iso
+from langchain_hybrid_memory.records import Role, fingerprint, from_iso
 
 Record: TypeAlias = Mapping[str, Any]
 

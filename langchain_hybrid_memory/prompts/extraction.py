@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
 
 from langchain_hybrid_memory.budget import approximate_tokens, cut_text
-from langchain_hybrid_memory.memories import StoredFact, StoredMessage, from_iso
+from langchain_hybrid_memory.records import StoredFact, StoredMessage, from_iso
 
 VERSION = "extraction-2"
 KNOWN_TOKENS = 50

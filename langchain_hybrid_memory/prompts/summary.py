@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 
-from langchain_hybrid_memory.memories import StoredMessage, from_iso
+from langchain_hybrid_memory.records import StoredMessage, from_iso
 
 INSTRUCTIONS = """\
 You keep the running summary of a conversation, for an assistant that no longer sees its beginning. Fold the new \

@@ -13,8 +13,9 @@ from langgraph.store.base import SearchItem
 from numpy.typing import NDArray
 
 from langchain_hybrid_memory.keywords import TermCounter
-from langchain_hybrid_memory.memories import Fact, Message, Role, fact_from, message_from
+from langchain_hybrid_memory.memories import Fact, Message, fact_from, message_from
 from langchain_hybrid_memory.ranking.question import Question
+from langchain_hybrid_memory.records import Role
 
 Values: TypeAlias = NDArray[np.float64]
 """One number a candidate, or one a candidate and term."""

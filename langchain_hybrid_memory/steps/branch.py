@@ -17,7 +17,7 @@ from typing import TypeAlias, cast
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchOp
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
-from langchain_hybrid_memory.memories import Pending, StoredMessage, from_iso, to_iso
+from langchain_hybrid_memory.records import Pending, StoredMessage, from_iso, to_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.load import Episode, load_messages
 

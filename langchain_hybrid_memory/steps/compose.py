@@ -9,7 +9,8 @@ from langchain_core.messages import AnyMessage, SystemMessage
 
 from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens, cut_text, fit, is_from_person, window
 from langchain_hybrid_memory.config import BufferConfig, Placement
-from langchain_hybrid_memory.memories import Fact, Hit, Message, fingerprint
+from langchain_hybrid_memory.memories import Fact, Hit, Message
+from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.state import Pinned, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.ground import fold, without_quote
 

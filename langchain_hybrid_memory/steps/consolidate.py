@@ -11,8 +11,8 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, 
 
 from langchain_hybrid_memory._flow import Flow, batch
 from langchain_hybrid_memory.config import ExtractConfig
-from langchain_hybrid_memory.memories import EDIT, StoredFact, StoredMessage, entity_key, is_held
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, ExtractedEntity, Extraction
+from langchain_hybrid_memory.records import EDIT, StoredFact, StoredMessage, entity_key, is_held
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.entities import (
     Entities,

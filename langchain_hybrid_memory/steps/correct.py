@@ -8,7 +8,8 @@ from langgraph.store.base import BaseStore
 
 from langchain_hybrid_memory._flow import Flow
 from langchain_hybrid_memory.errors import ConfigurationError, UnknownFactError
-from langchain_hybrid_memory.memories import EDIT, Fact, StoredFact, fact_from, fingerprint, to_iso
+from langchain_hybrid_memory.memories import Fact, fact_from
+from langchain_hybrid_memory.records import EDIT, StoredFact, fingerprint, to_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import fact_op
 from langchain_hybrid_memory.steps.entities import load_entities, spellings

@@ -10,8 +10,8 @@ from typing import TypeAlias, cast
 from langgraph.store.base import BaseStore
 
 from langchain_hybrid_memory._flow import Flow, listing
-from langchain_hybrid_memory.memories import StoredEntity, StoredMessage, entity_key
 from langchain_hybrid_memory.prompts.extraction import ExtractedEntity
+from langchain_hybrid_memory.records import StoredEntity, StoredMessage, entity_key
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.ground import SPELLINGS_OF_USER, fold
 

@@ -19,9 +19,9 @@ from langchain_hybrid_memory._flow import Flow, attempt, batch, call
 from langchain_hybrid_memory.budget import TokenCounter, cut_text
 from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.errors import ExtractionError
-from langchain_hybrid_memory.memories import StoredFact, StoredMessage, is_held
 from langchain_hybrid_memory.prompts.extraction import Extraction, answer_schema, extraction_prompt, repair_prompt
 from langchain_hybrid_memory.questions import is_only_asking
+from langchain_hybrid_memory.records import StoredFact, StoredMessage, is_held
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.entities import load_entities, mentioned
 from langchain_hybrid_memory.steps.load import Episode

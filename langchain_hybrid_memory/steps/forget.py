@@ -11,7 +11,8 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import BaseStore, Op, PutOp
 
 from langchain_hybrid_memory._flow import Call, Flow, batch, listing
-from langchain_hybrid_memory.memories import EDIT, Receipt, StoredFact, StoredMessage, entity_key, to_iso
+from langchain_hybrid_memory.memories import Receipt
+from langchain_hybrid_memory.records import EDIT, StoredFact, StoredMessage, entity_key, to_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import fact_op, get_facts, search_facts
 from langchain_hybrid_memory.steps.ground import is_quoted, without_quote

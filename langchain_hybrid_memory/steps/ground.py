@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from langchain_hybrid_memory.assertions import is_someone_elses, objection, without_denials
 from langchain_hybrid_memory.config import ExtractConfig
-from langchain_hybrid_memory.memories import StoredMessage, entity_key, fingerprint
 from langchain_hybrid_memory.prompts.extraction import OTHER, ExtractedFact
 from langchain_hybrid_memory.questions import is_asked
+from langchain_hybrid_memory.records import StoredMessage, entity_key, fingerprint
 
 USER = "user"
 WORD = re.compile(r"\w+")

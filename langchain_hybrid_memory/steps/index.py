@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from langgraph.store.base import BaseStore, Op, PutOp
 
 from langchain_hybrid_memory._flow import Flow, batch
-from langchain_hybrid_memory.memories import StoredMessage
+from langchain_hybrid_memory.records import StoredMessage
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.load import Episode, load_messages
 

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.config import ExtractConfig
-from langchain_hybrid_memory.memories import Pending, StoredMessage, from_iso, to_iso
+from langchain_hybrid_memory.records import Pending, StoredMessage, from_iso, to_iso
 from langchain_hybrid_memory.scope import Scope
 
 LONGEST_RETRY_SECONDS = 86_400.0

@@ -11,19 +11,16 @@ from langgraph.store.base import BaseStore, GetOp, Item
 from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.errors import AmbiguousNameError, UnknownFactError
 from langchain_hybrid_memory.memories import (
-    EDIT,
     Entity,
     Fact,
     Moment,
     MomentLabel,
     Provenance,
-    StoredFact,
     entity_from,
-    entity_key,
     fact_from,
-    from_iso,
     message_from,
 )
+from langchain_hybrid_memory.records import EDIT, StoredFact, entity_key, from_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import get_facts, search_facts
 from langchain_hybrid_memory.steps.entities import aliases_of, by_alias, load_entities

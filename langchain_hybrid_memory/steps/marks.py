@@ -8,8 +8,8 @@ from typing import TypeAlias, cast
 from langgraph.store.base import BaseStore
 
 from langchain_hybrid_memory._flow import Flow, listing
-from langchain_hybrid_memory.memories import StoredFact, StoredMark, fingerprint
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED
+from langchain_hybrid_memory.records import StoredFact, StoredMark, fingerprint
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.ground import WORD, fold
 

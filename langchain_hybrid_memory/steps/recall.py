@@ -14,8 +14,9 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, Result, SearchItem,
 from langchain_hybrid_memory._flow import Flow, attempt, batch, secluded
 from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens, fit, is_from_person, last_human
 from langchain_hybrid_memory.config import BufferConfig, RecallConfig
-from langchain_hybrid_memory.memories import Hit, StoredSummary, fact_from, fingerprint
+from langchain_hybrid_memory.memories import Hit, fact_from
 from langchain_hybrid_memory.ranking import in_context, rank
+from langchain_hybrid_memory.records import StoredSummary, fingerprint
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
 from langchain_hybrid_memory.scope import Kind, Scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary

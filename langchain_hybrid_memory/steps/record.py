@@ -12,8 +12,8 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
 from langchain_hybrid_memory._flow import Flow, batch
 from langchain_hybrid_memory.budget import is_from_person
-from langchain_hybrid_memory.memories import Pending, Role, StoredMark, StoredMessage, StoredThread, fingerprint, to_iso
 from langchain_hybrid_memory.ranking.dates import day_words
+from langchain_hybrid_memory.records import Pending, Role, StoredMark, StoredMessage, StoredThread, fingerprint, to_iso
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.state import Branch, MemoryState, MemoryUpdate

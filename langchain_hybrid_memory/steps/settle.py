@@ -11,9 +11,10 @@ from typing import TypeAlias
 
 from langchain_hybrid_memory.assertions import is_denial
 from langchain_hybrid_memory.config import Admit
-from langchain_hybrid_memory.memories import EDIT, TRUST_ORDER, StoredFact, fact_from, from_iso, is_held, to_iso
+from langchain_hybrid_memory.memories import fact_from
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED
 from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
+from langchain_hybrid_memory.records import EDIT, TRUST_ORDER, StoredFact, from_iso, is_held, to_iso
 from langchain_hybrid_memory.steps.ground import WHITE_SPACE, Candidate, claim_of, fold, is_quoted
 
 VERSION = "settle-2"

@@ -10,7 +10,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 from typing_extensions import TypedDict
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
-from langchain_hybrid_memory.memories import EDIT, StoredEntity, StoredFact, StoredMessage, entity_key, is_held
+from langchain_hybrid_memory.records import EDIT, StoredEntity, StoredFact, StoredMessage, entity_key, is_held
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import fact_op
 from langchain_hybrid_memory.steps.index import write

@@ -12,8 +12,8 @@ from langchain_hybrid_memory._flow import Flow, attempt, batch, call, listing, v
 from langchain_hybrid_memory.budget import TokenCounter, cut_text
 from langchain_hybrid_memory.config import SummaryConfig
 from langchain_hybrid_memory.errors import ExtractionError
-from langchain_hybrid_memory.memories import StoredMessage, StoredSummary
 from langchain_hybrid_memory.prompts.summary import summary_prompt
+from langchain_hybrid_memory.records import StoredMessage, StoredSummary
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.extract import Meter
 

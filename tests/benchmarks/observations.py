@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from langgraph.store.base import BaseStore, PutOp, SearchItem
 
 from langchain_hybrid_memory._flow import listing, run
-from langchain_hybrid_memory.memories import StoredFact, entity_key, fingerprint, to_iso
+from langchain_hybrid_memory.records import StoredFact, entity_key, fingerprint, to_iso
 from langchain_hybrid_memory.scope import Scope
 from tests.benchmarks.histories import Conversation, Observation
 

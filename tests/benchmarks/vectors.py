@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
-from langchain_hybrid_memory.memories import fingerprint
+from langchain_hybrid_memory.records import fingerprint
 
 
 class KeptVectors(Embeddings):

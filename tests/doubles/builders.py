@@ -9,8 +9,8 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemM
 from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
-from langchain_hybrid_memory.memories import Pending, StoredFact, StoredMessage, to_iso
 from langchain_hybrid_memory.prompts.extraction import ExtractedEntity, ExtractedFact, Extraction
+from langchain_hybrid_memory.records import Pending, StoredFact, StoredMessage, to_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.state import Branch, MemoryState, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.ground import claim_of

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import AnyMessage
 
-    from langchain_hybrid_memory.memories import StoredFact, StoredMessage
+    from langchain_hybrid_memory.records import StoredFact, StoredMessage
 
 SCENE = (
     "Hi, I'm Alex and I live in Lisbon.",

@@ -9,18 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_hybrid_memory.memories import (
-    Fact,
-    Hit,
-    Receipt,
-    entity_from,
-    entity_key,
-    fact_from,
-    fingerprint,
-    from_iso,
-    message_from,
-    to_iso,
-)
+from langchain_hybrid_memory.memories import Fact, Hit, Receipt, entity_from, fact_from, message_from
+from langchain_hybrid_memory.records import entity_key, fingerprint, from_iso, to_iso
 from tests.doubles.builders import NOW, day, iso, known_fact, said
 
 LISBON = fact_from("e-0", known_fact("The user lives in Lisbon."))

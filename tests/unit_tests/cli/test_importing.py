@@ -16,7 +16,7 @@ from langchain_hybrid_memory.cli.formats import read_history
 from langchain_hybrid_memory.cli.importing import import_history, learn
 from langchain_hybrid_memory.cli.screen import Screen
 from langchain_hybrid_memory.hybrid_memory import open_store
-from langchain_hybrid_memory.memories import StoredMessage
+from langchain_hybrid_memory.records import StoredMessage
 from langchain_hybrid_memory.scope import Scope
 from tests.doubles.embedding import WordEmbedding
 from tests.doubles.life import learning_model

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from langchain_hybrid_memory.config import RankingWeights
-from langchain_hybrid_memory.memories import to_iso
+from langchain_hybrid_memory.records import to_iso
 from tests.unit_tests.ranking.builders import ids, message, ranked
 
 CORPORA: dict[str, list[tuple[str, str, str]]] = {

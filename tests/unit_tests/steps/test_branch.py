@@ -12,7 +12,7 @@ from langchain_hybrid_memory.steps.branch import abandoned
 from tests.doubles.builders import iso, said
 
 if TYPE_CHECKING:
-    from langchain_hybrid_memory.memories import StoredMessage
+    from langchain_hybrid_memory.records import StoredMessage
 
 
 def tree(*rows: tuple[str, str | None, float]) -> list[StoredMessage]:

@@ -12,7 +12,8 @@ from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 
 from langchain_hybrid_memory.budget import approximate_tokens
 from langchain_hybrid_memory.config import BufferConfig, Placement
-from langchain_hybrid_memory.memories import Hit, fact_from, fingerprint, message_from
+from langchain_hybrid_memory.memories import Hit, fact_from, message_from
+from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.state import Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.compose import CLOSING, OPENING, as_data, compose, has_quote, render, render_line
 from tests.doubles.builders import ai, human, iso, known_fact, result, said, system, turns

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from langchain_hybrid_memory.memories import StoredMessage
     from langchain_hybrid_memory.prompts.extraction import ExtractedEntity, ExtractedFact
+    from langchain_hybrid_memory.records import StoredMessage
     from langchain_hybrid_memory.steps.settle import Settlement
     from tests.doubles.stores import WatchedStore
     from tests.unit_tests.steps.conftest import Driver

@@ -52,7 +52,7 @@ from tests.doubles.scripted import Fault, ScriptedChatModel
 from tests.doubles.stores import LyingStore
 
 if TYPE_CHECKING:
-    from langchain_hybrid_memory.memories import Role, StoredMessage
+    from langchain_hybrid_memory.records import Role, StoredMessage
     from tests.doubles.scripted import Structure
     from tests.doubles.stores import WatchedStore
     from tests.unit_tests.steps.conftest import Driver

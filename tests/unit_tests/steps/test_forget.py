@@ -14,7 +14,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_hybrid_memory import _flow as module
 from langchain_hybrid_memory.config import ExtractConfig
-from langchain_hybrid_memory.memories import StoredThread
+from langchain_hybrid_memory.records import StoredThread
 from langchain_hybrid_memory.scope import KINDS, Scope
 from langchain_hybrid_memory.steps.consolidate import consolidate
 from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_hybrid_memory.config import ExtractConfig
-from langchain_hybrid_memory.memories import Pending
+from langchain_hybrid_memory.records import Pending
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.load import (
     LONGEST_RETRY_SECONDS,

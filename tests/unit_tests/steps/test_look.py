@@ -35,8 +35,9 @@ from tests.doubles.builders import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hybrid_memory.memories import Fact, StoredMessage
+    from langchain_hybrid_memory.memories import Fact
     from langchain_hybrid_memory.prompts.extraction import ExtractedEntity, ExtractedFact
+    from langchain_hybrid_memory.records import StoredMessage
     from tests.doubles.stores import WatchedStore
     from tests.unit_tests.steps.conftest import Driver
 

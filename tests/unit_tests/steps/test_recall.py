@@ -12,7 +12,7 @@ from langgraph.store.memory import InMemoryStore
 
 from langchain_hybrid_memory.budget import approximate_tokens
 from langchain_hybrid_memory.config import BufferConfig, RecallConfig
-from langchain_hybrid_memory.memories import fingerprint
+from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.redaction import keep_everything
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.recall import recall

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 
-from langchain_hybrid_memory.memories import fingerprint, to_iso
+from langchain_hybrid_memory.records import fingerprint, to_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.forget import forget_fact
 from langchain_hybrid_memory.steps.marks import BLANK

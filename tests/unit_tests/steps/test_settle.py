@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_hybrid_memory.config import ExtractConfig
-from langchain_hybrid_memory.memories import TRUST_ORDER, Fact
+from langchain_hybrid_memory.memories import Fact
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED
 from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
 from langchain_hybrid_memory.questions import is_only_asking
+from langchain_hybrid_memory.records import TRUST_ORDER
 from langchain_hybrid_memory.steps.ground import claim_of, fold, ground, is_quoted
 from langchain_hybrid_memory.steps.settle import VERSION, Facts, Settlement, is_current, revive, settle
 from tests.doubles.builders import NOW, extracted, iso, known_fact, lives_in, said
@@ -22,8 +23,8 @@ from tests.doubles.builders import NOW, extracted, iso, known_fact, lives_in, sa
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from langchain_hybrid_memory.memories import StoredFact, StoredMessage
     from langchain_hybrid_memory.prompts.extraction import ExtractedFact
+    from langchain_hybrid_memory.records import StoredFact, StoredMessage
 
 
 CONFIG = ExtractConfig()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import BaseMessage
 
-    from langchain_hybrid_memory.memories import StoredMessage, StoredSummary
+    from langchain_hybrid_memory.records import StoredMessage, StoredSummary
     from tests.doubles.stores import WatchedStore
     from tests.unit_tests.steps.conftest import Driver
 
