@@ -3,6 +3,7 @@ PYTHON ?= python3
 DEV := .venv
 CHAT := .venv-chat
 TESTS ?= tests/unit_tests tests/integration_tests
+WORKERS ?= auto
 
 MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/langchain-hybrid-memory
 
@@ -12,7 +13,7 @@ chat: $(CHAT)/.ready ## Talk to an agent that remembers you: make chat ARGS="--u
 	@$(CHAT)/bin/hybrid-memory chat $(ARGS)
 
 test: $(DEV)/.ready ## Run the tests: no key, no model download, no network
-	$(DEV)/bin/pytest $(TESTS) $(ARGS)
+	$(DEV)/bin/pytest -n $(WORKERS) --dist loadfile $(TESTS) $(ARGS)
 
 fault-run: $(DEV)/.ready ## Live 1,000 turns (`make test`: 20) in which 30 % of model calls, embeddings and store writes fail
 	$(DEV)/bin/pytest tests/integration_tests/test_fault_run.py --full --log-cli-level=INFO --timeout=7200 $(ARGS)
