@@ -109,6 +109,11 @@ class Catalog:
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute("CREATE VIRTUAL TABLE temp.frequency USING fts5vocab(main, keyword, row)")
+        return connection
+
     def _prepare(self) -> None:
         version: int = self._writer.execute("PRAGMA user_version").fetchone()[0]
         if version > len(FORMATS):
@@ -127,7 +132,7 @@ class Catalog:
         self._check_open()
         with self._lock:
             connection = self._readers.pop() if self._readers else None
-        connection = connection or self._connect()
+        connection = connection or self._connect_reader()
         try:
             connection.execute("BEGIN")
             yield connection

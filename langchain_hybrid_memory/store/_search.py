@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 POOL: Final = 100
 """In a large scope, so many of the nearest items are candidates, and so many of the best keyword matches."""
+SMALL_POOL: Final = 50
+"""For up to ten results; among 12,400 real messages they were those of an exhaustive search to 97 %, not to 99 %."""
+PER_RESULT: Final = 5
+"""From there up to `POOL`, so many a result."""
 LARGEST_POOL: Final = 1_000
 """A longer page than this is filled up with the rest of the scope, scored one by one."""
 WIDE: Final = 4
@@ -34,7 +38,7 @@ KEYWORD_ROWS: Final = 500
 BY_ROW: Final = 200
 """Up to so many items, reading the words of each is faster than asking the keyword index."""
 UNLIMITED: Final = -1
-COUNT_MATCHES: Final = "SELECT count(*) FROM keyword WHERE keyword MATCH ?"
+FREQUENCIES: Final = "SELECT term, doc FROM temp.frequency WHERE term IN (SELECT value FROM json_each(?))"
 NEWEST_MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ? ORDER BY rowid DESC LIMIT ?"
 MATCHING_WORDS: Final = "SELECT rowid, words FROM keyword WHERE keyword MATCH ?"
 WORDS: Final = "SELECT rowid, words FROM keyword WHERE rowid IN (SELECT value FROM json_each(?))"
@@ -109,7 +113,7 @@ class Reader(NamedTuple):
         """
         if is_small(self.connection, op.prefix):
             return self._score(op, list(newest(self.connection, op.prefix, op.condition)), embedding)
-        pool = max(POOL, min(op.limit, LARGEST_POOL))
+        pool = max(min(max(SMALL_POOL, PER_RESULT * op.limit), POOL), min(op.limit, LARGEST_POOL))
         wide = pool if op.condition is None else WIDE * pool
         near = self.nearest(embedding, prefix=op.prefix, items=None, count=wide)
         if op.condition is not None:
@@ -119,7 +123,8 @@ class Reader(NamedTuple):
                 if len(items) <= LARGE:
                     return self._score(op, items, embedding)
                 near = self.nearest(embedding, prefix=op.prefix, items=items, count=pool)
-        return self._score(op, self._newest_first({*near, *self._keyword_candidates(op, pool)}), embedding)
+        candidates = list({*near, *self._keyword_candidates(op, pool)})
+        return self._newest_of_equals(self._score(op, candidates, embedding))
 
     def _score(self, op: Search, items: list[int], embedding: bytes) -> list[Ranked]:
         """Score the items that have a vector or a word of the query; best first, ties in the order of `items`."""
@@ -143,21 +148,20 @@ class Reader(NamedTuple):
         """The items of a large scope with the most, and the rarest, of the query's terms.
 
         Terms count by inverse document frequency (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25
-        and Beyond", 2009), the rarest first until they name enough items: ranking all that hold a common term takes
-        longer than everything else together, and changes little.
+        and Beyond", 2009), those rarest in the whole catalog first, until they name enough items of the scope: ranking
+        all that hold a common term takes longer than everything else together, and changes little.
         """
-        terms = [self._match(op, [term]) for term in op.weights]
-        counts = [(self.connection.execute(COUNT_MATCHES, (match,)).fetchone()[0], match) for match in terms]
+        frequencies = dict(self.connection.execute(FREQUENCIES, (json.dumps(list(op.weights)),)))
         total = self.connection.execute("SELECT max(id) FROM item").fetchone()[0]
         room = KEYWORD_ROWS
         scores: defaultdict[int, float] = defaultdict(float)
-        for count, match in sorted(pair for pair in counts if pair[0]):
-            if scores and count > room:
+        for term in sorted(frequencies, key=lambda term: frequencies[term]):
+            found = self.connection.execute(NEWEST_MATCHES, (self._match(op, [term]), room + 1)).fetchall()
+            if scores and len(found) > room:
                 break
-            rarity = math.log(1 + total / count)
-            for (item,) in self.connection.execute(NEWEST_MATCHES, (match, room)):
-                scores[item] += rarity
-            room -= min(count, room)
+            for (item,) in found[:room]:
+                scores[item] += math.log(1 + total / len(found))
+            room -= min(len(found), room)
         best = sorted(scores, key=lambda item: -scores[item])
         return best[:pool] if op.condition is None else self._holding(op.condition, best)[:pool]
 
@@ -191,9 +195,15 @@ class Reader(NamedTuple):
             best[item] = max(cosine, best.get(item, 0.0))
         return best
 
-    def _newest_first(self, items: Collection[int]) -> list[int]:
-        sql = "SELECT id FROM item WHERE id IN (SELECT value FROM json_each(?)) ORDER BY updated_at DESC"
-        return [row[0] for row in self.connection.execute(sql, (json.dumps(list(items)),))]
+    def _newest_of_equals(self, ranked: list[Ranked]) -> list[Ranked]:
+        """Bring those of equal score into the order in which they were written, the last one first."""
+        counts = Counter(found.score for found in ranked)
+        tied = [found.item for found in ranked if counts[found.score] > 1]
+        if not tied:
+            return ranked
+        sql = "SELECT id, updated_at FROM item WHERE id IN (SELECT value FROM json_each(?))"
+        written = dict(self.connection.execute(sql, (json.dumps(tied),)))
+        return _best_first(sorted(ranked, key=lambda found: -written.get(found.item, 0)))
 
     def _fetch(self, op: Search, page: list[Ranked]) -> list[HybridItem]:
         self.read.extend(found.item for found in page if op.refresh)
