@@ -42,6 +42,7 @@ class Follower:
         """Finish what a crash left over, and mend Chroma where files were lost or put back from another time."""
         self._catalog = catalog
         self._vectors = vectors
+        self._agrees = False  # whether Chroma is known to hold what it was told
         self._turn = threading.RLock()  # taken around every use of Chroma, never inside a catalog transaction
         self.agree()
         with catalog.reading() as connection:
@@ -76,28 +77,36 @@ class Follower:
         if told:
             with self._catalog.writing() as connection:
                 drop_notes(connection, told)
+                if self._agrees:
+                    set_setting(connection, AGREED, self._vectors.state())
         return told
 
     def agree(self) -> None:
         """Make Chroma hold exactly the catalog's records; what it holds twice or not at all is told anew.
 
-        Counting 100,000 records takes a second, so it is left out where the files are as they were left.
+        Counting 100,000 records takes a second, so it is left out where Chroma wrote nothing since it last agreed.
         """
         with self._turn:
             with self._catalog.reading() as connection:
                 shards = count_by_shard(connection)
                 agreed = setting(connection, AGREED)
+            self._agrees = bool(agreed) and agreed == self._vectors.opened_at
             self._vectors.keep_only(shards)
             self.catch_up()
-            if agreed and agreed == self._vectors.opened_at:
-                return
-            with self._catalog.reading() as connection:
-                shards = count_by_shard(connection)
-            for shard, count in shards.items():
-                if self._vectors.count(shard) != count:
-                    with self._catalog.writing() as connection:
-                        note_disagreements(connection, shard, self._vectors.ids(shard))
-            self.catch_up()
+            if not self._agrees:
+                self._mend()
+            self._agrees = True
+            with self._catalog.writing() as connection:
+                set_setting(connection, AGREED, self._vectors.state())
+
+    def _mend(self) -> None:
+        with self._catalog.reading() as connection:
+            shards = count_by_shard(connection)
+        for shard, count in shards.items():
+            if self._vectors.count(shard) != count:
+                with self._catalog.writing() as connection:
+                    note_disagreements(connection, shard, self._vectors.ids(shard))
+        self.catch_up()
 
     def nearest(self, embedding: bytes, *, prefix: bytes, items: Sequence[int] | None, count: int) -> list[int]:
         """The items nearest to a query; see `_nearest.nearest`."""

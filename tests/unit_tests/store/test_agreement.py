@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,42 @@ async def test_records_chroma_lost_or_should_not_have_are_mended_on_opening(
     assert chroma_ids(store) == held
     documents = embedded(store)._follower._vectors._collection(0).get()["documents"]
     assert sorted(documents or []) == ["apple", "harbor", "pear"]
+
+
+async def test_mending_that_was_interrupted_is_done_at_the_next_opening(
+    open_store: OpenStore, call: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    await call(store, "put", HOME, "told", {"text": "harbor"})
+    store.close()
+    store = open_store()
+    embedded(store)._follower._vectors._collection(0).delete(ids=sorted(chroma_ids(store)))
+    await call(store, "put", HOME, "noted", {"text": "pear"})
+    store.close()
+    doubt(tmp_path / "memory")
+    with monkeypatch.context() as broken:
+        broken.setattr(VectorIndex, "count", fail)
+        with pytest.raises(StorageError):
+            open_store()
+    assert len(chroma_ids(open_store())) == 2
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+async def test_opening_counts_only_what_chroma_wrote_without_us(
+    open_store: OpenStore, call: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_closed: bool
+) -> None:
+    monkeypatch.setattr(_follower, "LAG", 0)
+    store = open_store()
+    await call(store, "put", HOME, "k", {"text": "harbor"})
+    if is_closed:
+        store.close()
+    else:  # as if the process had been killed
+        shutil.copytree(tmp_path / "memory", tmp_path / "copy", copy_function=shutil.copy2)
+        store.close()
+        shutil.rmtree(tmp_path / "memory")
+        (tmp_path / "copy").rename(tmp_path / "memory")
+    monkeypatch.setattr(VectorIndex, "count", fail)
+    assert await call(open_store(), "get", HOME, "k")
 
 
 @pytest.mark.usefixtures("_tell_chroma_at_once")
