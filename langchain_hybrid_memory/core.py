@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, SystemMessage
-from langgraph.config import get_config
+from langgraph.config import get_config, get_stream_writer
 from langgraph.runtime import get_runtime
 from langgraph.store.base import BaseStore
 
-from langchain_hybrid_memory._flow import Flow, Outcome, attempt
-from langchain_hybrid_memory.budget import TokenCounter, is_from_person
+from langchain_hybrid_memory._flow import Flow, Outcome, Patience, attempt
+from langchain_hybrid_memory.budget import TokenCounter, is_from_person, last_human
 from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, MemorizeConfig, RecallConfig, SummaryConfig
-from langchain_hybrid_memory.errors import HybridMemoryError, describe
+from langchain_hybrid_memory.errors import HybridMemoryError, StorageError, describe
 from langchain_hybrid_memory.ledger import Ledger
 from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope, current_scope
-from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
+from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.compose import compose
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import record
@@ -50,6 +50,7 @@ class Core:
     count: TokenCounter
     now: Callable[[], datetime]
     ledger: Ledger = field(default_factory=Ledger)
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def learns(self) -> bool:
@@ -77,23 +78,19 @@ class Core:
         scope = self.scope()
         if scope is None:
             return {"recalled": None, "summary": None, "pinned": None, **_passed_over(state)}
-        recalling = self.ledger.timed(
-            "recall",
-            recall(
-                state,
-                scope,
-                self.store(),
-                config=self.recall,
-                buffer=self.buffer,
-                now=self.now(),
-                count=self.count,
-                redact=self.redact,
-                learns=self.learns,
-            ),
-            turns=_turn(state, scope),
+        recalling = recall(
+            state,
+            scope,
+            self.store(),
+            config=self.recall,
+            buffer=self.buffer,
+            now=self.now(),
+            count=self.count,
+            redact=self.redact,
+            learns=self.learns,
         )
-        outcome = yield from attempt(recalling)
-        update = _value_or_logged(outcome, "recall", otherwise={"recalled": None})
+        outcome = yield from self._in_time(recalling, "recall", _turn(state, scope))
+        update = outcome.value or _degraded(state, scope, self._why(outcome.error))
         return {**update, **_passed_over(state)} if scope.is_read_only else update
 
     def recorded(self, state: MemoryState) -> Flow[MemoryUpdate]:
@@ -102,8 +99,28 @@ class Core:
         if scope is None or scope.is_read_only:
             return _passed_over(state)
         recording = record(state, scope, self.store(), now=self.now(), redact=self.redact, learns=self.learns)
-        outcome = yield from attempt(self.ledger.timed("record", recording, turns=_turn(state, scope)))
-        return _value_or_logged(outcome, "record", otherwise={})
+        outcome = yield from self._in_time(recording, "record", _turn(state, scope))
+        return outcome.value or {}
+
+    def _in_time(self, flow: Flow[MemoryUpdate], step: str, turns: Sequence[str]) -> Flow[Outcome[MemoryUpdate]]:
+        """Run a step of a turn within the deadline; where it fails or is late, say so in the log and the stream.
+
+        Failing to remember never costs the reply, but a setting that cannot work is raised.
+        """
+        waiting = self.patience.within(flow, self.recall.deadline_seconds)
+        outcome = yield from attempt(self.ledger.timed(step, waiting, turns=turns))
+        if isinstance(outcome.error, HybridMemoryError) and not isinstance(outcome.error, StorageError):
+            raise outcome.error
+        if outcome.error is not None:
+            why = self._why(outcome.error)
+            logger.error("%s failed and was left out of this turn: %s", step, why)
+            get_stream_writer()({"type": "memory.degraded", "step": step, "why": why})
+        return outcome
+
+    def _why(self, error: Exception | None) -> str:
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self.recall.deadline_seconds:g} seconds"
+        return describe(error)
 
     def composed(
         self, state: MemoryState, system_prompt: str | SystemMessage | None
@@ -121,14 +138,19 @@ class Core:
         )
 
 
-def _value_or_logged(outcome: Outcome[MemoryUpdate], step: str, *, otherwise: MemoryUpdate) -> MemoryUpdate:
-    """What a step returned. Failing to remember never costs the reply, but a setting that cannot work is raised."""
-    if outcome.value is not None:
-        return outcome.value
-    if isinstance(outcome.error, HybridMemoryError):
-        raise outcome.error
-    logger.error("%s failed and was left out of this turn: %s", step, describe(outcome.error))
-    return otherwise
+def _degraded(state: MemoryState, scope: Scope, why: str) -> MemoryUpdate:
+    """What a turn goes on with that could not recall: what the thread has of this user from earlier turns."""
+    asked = str(state["messages"][last_human(state["messages"])].id) if state["messages"] else ""
+    update = MemoryUpdate(recalled=Recalled(message_id=asked, digest="", keys=[], text="", degraded=why))
+    if not _is_of(state.get("summary"), scope):
+        update["summary"] = None
+    if not _is_of(state.get("pinned"), scope):
+        update["pinned"] = None
+    return update
+
+
+def _is_of(kept: ThreadSummary | Pinned | None, scope: Scope) -> bool:
+    return kept is not None and kept.get("owner") == fingerprint(scope.user_id)
 
 
 def _turn(state: MemoryState, scope: Scope) -> tuple[str, ...]:
