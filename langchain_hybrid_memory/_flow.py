@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias
 
 from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.errors import GraphBubbleUp
-from langgraph.store.base import SearchOp
+from langgraph.store.base import GetOp, Item, SearchItem, SearchOp
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.runnables import Runnable, RunnableConfig
-    from langgraph.store.base import BaseStore, Op, Result, SearchItem
+    from langgraph.store.base import BaseStore, Op, Result
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -199,18 +199,38 @@ def _fulfil(future: Future[T], flow: Flow[T]) -> None:
 
 
 def batch(store: BaseStore, ops: Iterable[Op]) -> Flow[list[Result]]:
-    """Run store operations in one round trip; results come in the order of `ops`, and no operations cost no trip."""
+    """Run store operations in one round trip; results come in the order of `ops`, and no operations cost no trip.
+
+    Every item a store answers with is checked: one from another namespace than was asked for is dropped, whatever the
+    store's own matching does. This is where one user is kept from what is another's, a second time.
+    """
     pending = list(ops)
     if not pending:
         return []
-    return (yield from Call(lambda: store.batch(pending), lambda: store.abatch(pending)))
+    results = yield from _answers(store, pending)
+    return [_asked_for(op, result) for op, result in zip(pending, results, strict=True)]
+
+
+def _answers(store: BaseStore, ops: list[Op]) -> Call[list[Result]]:
+    """What a store answers, unchecked."""
+    return Call(lambda: store.batch(ops), lambda: store.abatch(ops))
+
+
+def _asked_for(op: Op, result: Result) -> Result:
+    """What of a store's answer lies where it was asked to look."""
+    if isinstance(op, GetOp) and isinstance(result, Item):
+        return result if (tuple(result.namespace), result.key) == (op.namespace, op.key) else None
+    if isinstance(op, SearchOp) and isinstance(result, list):
+        prefix, found = op.namespace_prefix, cast("list[SearchItem]", result)
+        return [item for item in found if tuple(item.namespace[: len(prefix)]) == prefix]
+    return result
 
 
 def listing(store: BaseStore, namespace: tuple[str, ...]) -> Flow[list[SearchItem]]:
     """Everything under a namespace, page by page in the store's order; what lies elsewhere is left out."""
     items: dict[tuple[tuple[str, ...], str], SearchItem] = {}
     for offset in count(0, PAGE):
-        (found,) = yield from batch(store, [SearchOp(namespace, limit=PAGE, offset=offset)])
+        (found,) = yield from _answers(store, [SearchOp(namespace, limit=PAGE, offset=offset)])
         page = cast("list[SearchItem]", found)
         items |= {(tuple(item.namespace), item.key): item for item in page}
         if len(page) < PAGE:

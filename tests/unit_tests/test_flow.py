@@ -451,7 +451,7 @@ async def test_flow_in_time_gives_its_value_or_its_error(call: Door) -> None:
 
 async def until_none_is_left(patience: _flow.Patience) -> None:
     """Wait for the flows that were left alone."""
-    while patience._left:
+    while patience._left:  # noqa: ASYNC110 - threads and tasks end them
         await asyncio.sleep(0.001)
 
 
