@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -25,6 +26,7 @@ from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Rec
 from langchain_hybrid_memory.steps.compose import compose
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import record
+from langchain_hybrid_memory.turns import Place, Turns
 
 TOOL_NODE = "tools"
 """The name of the node that runs an agent's tools."""
@@ -51,6 +53,7 @@ class Core:
     now: Callable[[], datetime]
     ledger: Ledger = field(default_factory=Ledger)
     patience: Patience = field(default_factory=Patience)
+    turns: Turns = field(default_factory=Turns)
 
     @property
     def learns(self) -> bool:
@@ -74,10 +77,15 @@ class Core:
         return replace(scope, is_read_only=True) if scope and _is_in_a_tool() else scope
 
     def recalled(self, state: MemoryState) -> Flow[MemoryUpdate]:
-        """The recall step for the present run; where it fails, the turn goes on with the window alone."""
+        """The recall step for the present run; where it fails, the turn goes on with what the thread has.
+
+        Raises:
+            ConcurrentTurnError: If the thread is still answering another message.
+        """
         scope = self.scope()
         if scope is None:
             return {"recalled": None, "summary": None, "pinned": None, **_passed_over(state)}
+        self.turns.check(_place(), _asked(state))
         recalling = recall(
             state,
             scope,
@@ -122,6 +130,10 @@ class Core:
             return f"no answer within {self.recall.deadline_seconds:g} seconds"
         return describe(error)
 
+    def answering(self, state: MemoryState) -> AbstractContextManager[None]:
+        """Within this block the newest message is being answered, and no other turn may begin on its thread."""
+        return self.turns.answering(_place(), _asked(state))
+
     def composed(
         self, state: MemoryState, system_prompt: str | SystemMessage | None
     ) -> tuple[SystemMessage | None, list[AnyMessage]]:
@@ -140,8 +152,7 @@ class Core:
 
 def _degraded(state: MemoryState, scope: Scope, why: str) -> MemoryUpdate:
     """What a turn goes on with that could not recall: what the thread has of this user from earlier turns."""
-    asked = str(state["messages"][last_human(state["messages"])].id) if state["messages"] else ""
-    update = MemoryUpdate(recalled=Recalled(message_id=asked, digest="", keys=[], text="", degraded=why))
+    update = MemoryUpdate(recalled=Recalled(message_id=_asked(state), digest="", keys=[], text="", degraded=why))
     if not _is_of(state.get("summary"), scope):
         update["summary"] = None
     if not _is_of(state.get("pinned"), scope):
@@ -167,10 +178,27 @@ def _passed_over(state: MemoryState) -> MemoryUpdate:
     return {"recorded_through": last, "skipped_through": last}
 
 
-def _is_in_a_tool() -> bool:
-    """Whether the present run was started by a tool: the last part of its namespace is its own node."""
+def _asked(state: MemoryState) -> str:
+    """Id of the message that a turn answers; empty where there is none."""
+    messages = state["messages"]
+    return str(messages[last_human(messages)].id) if messages else ""
+
+
+def _place() -> Place:
+    """Where the present run's turn takes place."""
+    thread = get_config().get("configurable", {}).get("thread_id")
+    return (str(thread), *_parents()) if thread else ()
+
+
+def _parents() -> list[str]:
+    """The nodes that the present run is within: the last part of its namespace is its own node."""
     *parents, _ = str(get_config().get("configurable", {}).get("checkpoint_ns", "")).split("|")
-    return any(parent.partition(":")[0] == TOOL_NODE for parent in parents)
+    return parents
+
+
+def _is_in_a_tool() -> bool:
+    """Whether the present run was started by a tool."""
+    return any(parent.partition(":")[0] == TOOL_NODE for parent in _parents())
 
 
 def _store_of_run() -> BaseStore | None:
