@@ -7,7 +7,7 @@ WORKERS ?= auto
 
 MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/langchain-hybrid-memory
 
-.PHONY: chat test fault-run kill-matrix lint format bench bench-recall clean
+.PHONY: chat test fault-run kill-matrix isolation lint format bench bench-recall clean
 
 chat: $(CHAT)/.ready ## Talk to an agent that remembers you: make chat ARGS="--user alex"
 	@$(CHAT)/bin/hybrid-memory chat $(ARGS)
@@ -20,6 +20,9 @@ fault-run: $(DEV)/.ready ## Live 1,000 turns (`make test`: 20) in which 30 % of 
 
 kill-matrix: $(DEV)/.ready ## Kill the process at every step, 100 times each (`make test`: 2)
 	$(DEV)/bin/pytest tests/integration_tests/test_kill_matrix.py --full --timeout=7200 $(ARGS)
+
+isolation: $(DEV)/.ready ## Have users with hostile ids read everything 100,000 times (`make test`: 10,000), over every store
+	$(DEV)/bin/pytest tests/integration_tests/test_isolation.py --full --log-cli-level=INFO --timeout=7200 $(ARGS)
 
 lint: $(DEV)/.ready ## Check style, types and layers
 	$(DEV)/bin/ruff format --check .

@@ -12,6 +12,7 @@ from langchain_hybrid_memory.config import (
 from langchain_hybrid_memory.embedding import create_embedding
 from langchain_hybrid_memory.errors import (
     AmbiguousNameError,
+    ConcurrentTurnError,
     ConfigurationError,
     EmbeddingMismatchError,
     ExtractionError,
@@ -35,6 +36,7 @@ __all__ = [
     "AmbiguousNameError",
     "BufferConfig",
     "ChromaStore",
+    "ConcurrentTurnError",
     "ConfigurationError",
     "EmbeddingMismatchError",
     "Entity",

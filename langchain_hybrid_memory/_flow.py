@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
+import time
 from collections.abc import Awaitable, Callable, Generator, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
 from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.errors import GraphBubbleUp
-from langgraph.store.base import SearchOp
+from langgraph.store.base import GetOp, Item, SearchItem, SearchOp
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.runnables import Runnable, RunnableConfig
-    from langgraph.store.base import BaseStore, Op, Result, SearchItem
+    from langgraph.store.base import BaseStore, Op, Result
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 PAGE = 500
 """Items a listing reads at a time."""
+LEFT_LIMIT = 4
+"""So many flows that were left alone may run at once, so that what hangs does not fill a process with threads."""
+LEFT_SECONDS = 60.0
+"""A flow that was left alone counts for so long: what hangs for ever does not keep others from being tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +131,106 @@ def blocking(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Cal
     return Call(lambda: function(*args, **kwargs), lambda: asyncio.to_thread(function, *args, **kwargs))
 
 
+class Patience:
+    """Waits for a flow only so long; one that takes longer is left alone: it goes on, and nobody gets its result."""
+
+    def __init__(self) -> None:
+        """Start with nothing left alone."""
+        self._left: dict[Future[Any] | asyncio.Task[Any], float] = {}
+
+    def within(self, flow: Flow[T], seconds: float) -> Flow[T]:
+        """Wait for a flow at most so long; `math.inf` waits to the end.
+
+        Synchronously it runs in a thread that a process does not wait for when it exits.
+
+        Raises:
+            TimeoutError: If it takes longer, or several that took longer are still running.
+        """
+        limit = min(seconds, threading.TIMEOUT_MAX)
+        return (yield from Call(lambda: self._wait(flow, limit), lambda: self._await(flow, limit)))
+
+    def _wait(self, flow: Flow[T], seconds: float) -> T:
+        self._check(flow)
+        future: Future[T] = Future()
+        target = contextvars.copy_context().run
+        threading.Thread(target=target, args=(_fulfil, future, flow), name="hybrid-memory-step", daemon=True).start()
+        try:
+            return future.result(seconds)
+        except TimeoutError:
+            self._leave(future)
+            raise
+
+    async def _await(self, flow: Flow[T], seconds: float) -> T:
+        self._check(flow)
+        task = asyncio.create_task(arun(flow))
+        try:
+            await asyncio.wait({task}, timeout=seconds)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not task.done():
+            self._leave(task)
+            raise TimeoutError
+        return task.result()
+
+    def _check(self, flow: Flow[Any]) -> None:
+        past = time.monotonic() - LEFT_SECONDS
+        if sum(since > past for since in list(self._left.values())) >= LEFT_LIMIT:
+            flow.close()
+            raise TimeoutError
+
+    def _leave(self, running: Future[Any] | asyncio.Task[Any]) -> None:
+        self._left[running] = time.monotonic()
+        running.add_done_callback(self._forget)
+
+    def _forget(self, ended: Future[Any] | asyncio.Task[Any]) -> None:
+        self._left.pop(ended, None)
+        if not ended.cancelled():
+            ended.exception()  # else asyncio complains that nobody looked at it
+
+
+def _fulfil(future: Future[T], flow: Flow[T]) -> None:
+    try:
+        value = run(flow)
+    except BaseException as error:  # noqa: BLE001 - raised where the result is waited for
+        future.set_exception(error)
+    else:
+        future.set_result(value)
+
+
 def batch(store: BaseStore, ops: Iterable[Op]) -> Flow[list[Result]]:
-    """Run store operations in one round trip; results come in the order of `ops`, and no operations cost no trip."""
+    """Run store operations in one round trip; results come in the order of `ops`, and no operations cost no trip.
+
+    Every item a store answers with is checked: one from another namespace than was asked for is dropped, whatever the
+    store's own matching does. This is where one user is kept from what is another's, a second time.
+    """
     pending = list(ops)
     if not pending:
         return []
-    return (yield from Call(lambda: store.batch(pending), lambda: store.abatch(pending)))
+    results = yield from _answers(store, pending)
+    return [_asked_for(op, result) for op, result in zip(pending, results, strict=True)]
+
+
+def _answers(store: BaseStore, ops: list[Op]) -> Call[list[Result]]:
+    """What a store answers, unchecked."""
+    return Call(lambda: store.batch(ops), lambda: store.abatch(ops))
+
+
+def _asked_for(op: Op, result: Result) -> Result:
+    """What of a store's answer lies where it was asked to look."""
+    if isinstance(op, GetOp) and isinstance(result, Item):
+        return result if (tuple(result.namespace), result.key) == (op.namespace, op.key) else None
+    if isinstance(op, SearchOp) and isinstance(result, list):
+        prefix, found = op.namespace_prefix, cast("list[SearchItem]", result)
+        return [item for item in found if tuple(item.namespace[: len(prefix)]) == prefix]
+    return result
 
 
 def listing(store: BaseStore, namespace: tuple[str, ...]) -> Flow[list[SearchItem]]:
     """Everything under a namespace, page by page in the store's order; what lies elsewhere is left out."""
     items: dict[tuple[tuple[str, ...], str], SearchItem] = {}
     for offset in count(0, PAGE):
-        (found,) = yield from batch(store, [SearchOp(namespace, limit=PAGE, offset=offset)])
+        (found,) = yield from _answers(store, [SearchOp(namespace, limit=PAGE, offset=offset)])
         page = cast("list[SearchItem]", found)
         items |= {(tuple(item.namespace), item.key): item for item in page}
         if len(page) < PAGE:

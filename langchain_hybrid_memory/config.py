@@ -131,6 +131,9 @@ class RecallConfig(_Checked):
     """One fact or message takes at most this many of them; a longer one is cut."""
     candidates: int = 200
     """How many facts, and how many messages, the store is asked for: about 100 by meaning and 100 by word."""
+    deadline_seconds: float = 2.0
+    """A turn waits at most so long for the store and the embedding before its answer, and once more behind it; what
+    they could not do by then it does without. `math.inf` waits to the end."""
     fresh_limit: int = 50
     """How many of the newest messages are looked at by words alone, for those not indexed yet."""
     weights: RankingWeights = RankingWeights()

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, SystemMessage
-from langgraph.config import get_config
+from langgraph.config import get_config, get_stream_writer
 from langgraph.runtime import get_runtime
 from langgraph.store.base import BaseStore
 
-from langchain_hybrid_memory._flow import Flow, Outcome, attempt
-from langchain_hybrid_memory.budget import TokenCounter, is_from_person
+from langchain_hybrid_memory._flow import Flow, Outcome, Patience, attempt
+from langchain_hybrid_memory.budget import TokenCounter, is_from_person, last_human
 from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, MemorizeConfig, RecallConfig, SummaryConfig
-from langchain_hybrid_memory.errors import HybridMemoryError, describe
+from langchain_hybrid_memory.errors import HybridMemoryError, StorageError, describe
 from langchain_hybrid_memory.ledger import Ledger
 from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope, current_scope
-from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
+from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.compose import compose
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import record
+from langchain_hybrid_memory.turns import Place, Turns
 
 TOOL_NODE = "tools"
 """The name of the node that runs an agent's tools."""
@@ -50,6 +52,8 @@ class Core:
     count: TokenCounter
     now: Callable[[], datetime]
     ledger: Ledger = field(default_factory=Ledger)
+    patience: Patience = field(default_factory=Patience)
+    turns: Turns = field(default_factory=Turns)
 
     @property
     def learns(self) -> bool:
@@ -73,27 +77,28 @@ class Core:
         return replace(scope, is_read_only=True) if scope and _is_in_a_tool() else scope
 
     def recalled(self, state: MemoryState) -> Flow[MemoryUpdate]:
-        """The recall step for the present run; where it fails, the turn goes on with the window alone."""
+        """The recall step for the present run; where it fails, the turn goes on with what the thread has.
+
+        Raises:
+            ConcurrentTurnError: If the thread is still answering another message.
+        """
         scope = self.scope()
         if scope is None:
             return {"recalled": None, "summary": None, "pinned": None, **_passed_over(state)}
-        recalling = self.ledger.timed(
-            "recall",
-            recall(
-                state,
-                scope,
-                self.store(),
-                config=self.recall,
-                buffer=self.buffer,
-                now=self.now(),
-                count=self.count,
-                redact=self.redact,
-                learns=self.learns,
-            ),
-            turns=_turn(state, scope),
+        self.turns.check(_place(), _asked(state))
+        recalling = recall(
+            state,
+            scope,
+            self.store(),
+            config=self.recall,
+            buffer=self.buffer,
+            now=self.now(),
+            count=self.count,
+            redact=self.redact,
+            learns=self.learns,
         )
-        outcome = yield from attempt(recalling)
-        update = _value_or_logged(outcome, "recall", otherwise={"recalled": None})
+        outcome = yield from self._in_time(recalling, "recall", _turn(state, scope))
+        update = outcome.value or _degraded(state, scope, self._why(outcome.error))
         return {**update, **_passed_over(state)} if scope.is_read_only else update
 
     def recorded(self, state: MemoryState) -> Flow[MemoryUpdate]:
@@ -102,8 +107,32 @@ class Core:
         if scope is None or scope.is_read_only:
             return _passed_over(state)
         recording = record(state, scope, self.store(), now=self.now(), redact=self.redact, learns=self.learns)
-        outcome = yield from attempt(self.ledger.timed("record", recording, turns=_turn(state, scope)))
-        return _value_or_logged(outcome, "record", otherwise={})
+        outcome = yield from self._in_time(recording, "record", _turn(state, scope))
+        return outcome.value or {}
+
+    def _in_time(self, flow: Flow[MemoryUpdate], step: str, turns: Sequence[str]) -> Flow[Outcome[MemoryUpdate]]:
+        """Run a step of a turn within the deadline; where it fails or is late, say so in the log and the stream.
+
+        Failing to remember never costs the reply, but a setting that cannot work is raised.
+        """
+        waiting = self.patience.within(flow, self.recall.deadline_seconds)
+        outcome = yield from attempt(self.ledger.timed(step, waiting, turns=turns))
+        if isinstance(outcome.error, HybridMemoryError) and not isinstance(outcome.error, StorageError):
+            raise outcome.error
+        if outcome.error is not None:
+            why = self._why(outcome.error)
+            logger.error("%s failed and was left out of this turn: %s", step, why)
+            get_stream_writer()({"type": "memory.degraded", "step": step, "why": why})
+        return outcome
+
+    def _why(self, error: Exception | None) -> str:
+        if isinstance(error, TimeoutError):
+            return f"no answer within {self.recall.deadline_seconds:g} seconds"
+        return describe(error)
+
+    def answering(self, state: MemoryState) -> AbstractContextManager[None]:
+        """Within this block the newest message is being answered, and no other turn may begin on its thread."""
+        return self.turns.answering(_place(), _asked(state))
 
     def composed(
         self, state: MemoryState, system_prompt: str | SystemMessage | None
@@ -121,14 +150,18 @@ class Core:
         )
 
 
-def _value_or_logged(outcome: Outcome[MemoryUpdate], step: str, *, otherwise: MemoryUpdate) -> MemoryUpdate:
-    """What a step returned. Failing to remember never costs the reply, but a setting that cannot work is raised."""
-    if outcome.value is not None:
-        return outcome.value
-    if isinstance(outcome.error, HybridMemoryError):
-        raise outcome.error
-    logger.error("%s failed and was left out of this turn: %s", step, describe(outcome.error))
-    return otherwise
+def _degraded(state: MemoryState, scope: Scope, why: str) -> MemoryUpdate:
+    """What a turn goes on with that could not recall: what the thread has of this user from earlier turns."""
+    update = MemoryUpdate(recalled=Recalled(message_id=_asked(state), digest="", keys=[], text="", degraded=why))
+    if not _is_of(state.get("summary"), scope):
+        update["summary"] = None
+    if not _is_of(state.get("pinned"), scope):
+        update["pinned"] = None
+    return update
+
+
+def _is_of(kept: ThreadSummary | Pinned | None, scope: Scope) -> bool:
+    return kept is not None and kept.get("owner") == fingerprint(scope.user_id)
 
 
 def _turn(state: MemoryState, scope: Scope) -> tuple[str, ...]:
@@ -145,10 +178,27 @@ def _passed_over(state: MemoryState) -> MemoryUpdate:
     return {"recorded_through": last, "skipped_through": last}
 
 
-def _is_in_a_tool() -> bool:
-    """Whether the present run was started by a tool: the last part of its namespace is its own node."""
+def _asked(state: MemoryState) -> str:
+    """Id of the message that a turn answers; empty where there is none."""
+    messages = state["messages"]
+    return str(messages[last_human(messages)].id) if messages else ""
+
+
+def _place() -> Place:
+    """Where the present run's turn takes place."""
+    thread = get_config().get("configurable", {}).get("thread_id")
+    return (str(thread), *_parents()) if thread else ()
+
+
+def _parents() -> list[str]:
+    """The nodes that the present run is within: the last part of its namespace is its own node."""
     *parents, _ = str(get_config().get("configurable", {}).get("checkpoint_ns", "")).split("|")
-    return any(parent.partition(":")[0] == TOOL_NODE for parent in parents)
+    return parents
+
+
+def _is_in_a_tool() -> bool:
+    """Whether the present run was started by a tool."""
+    return any(parent.partition(":")[0] == TOOL_NODE for parent in _parents())
 
 
 def _store_of_run() -> BaseStore | None:

@@ -19,6 +19,10 @@ class MissingUserError(HybridMemoryError):
     """A run named no user, so there is no memory it may touch."""
 
 
+class ConcurrentTurnError(HybridMemoryError):
+    """A turn began on a thread that is still answering another message in this process."""
+
+
 class ExtractionError(HybridMemoryError):
     """A model's answer could not be used, even after one repair; the episodes stay pending."""
 

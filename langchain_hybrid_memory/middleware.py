@@ -41,13 +41,15 @@ class HybridMemoryMiddleware(AgentMiddleware[MemoryAgentState, Any]):
 
     def wrap_model_call(self, request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse]) -> ModelResponse:
         """Show the model the composed view; the state's messages stay untouched."""
-        return handler(self._composed(request))
+        with self._core.answering(cast("MemoryState", request.state)):
+            return handler(self._composed(request))
 
     async def awrap_model_call(
         self, request: ModelRequest, handler: Callable[[ModelRequest], Awaitable[ModelResponse]]
     ) -> ModelResponse:
         """Show the model the composed view; the state's messages stay untouched."""
-        return await handler(self._composed(request))
+        with self._core.answering(cast("MemoryState", request.state)):
+            return await handler(self._composed(request))
 
     def after_agent(self, state: MemoryAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Put the turn on record and have it memorized."""

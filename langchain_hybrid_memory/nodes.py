@@ -66,7 +66,8 @@ class Nodes:
 
         def step(state: MemoryState) -> Flow[dict[str, Any]]:
             system, messages = self._core.composed(state, system_prompt)
-            answer = yield from call(chat_model, [system, *messages] if system else messages)
+            with self._core.answering(state):
+                answer = yield from call(chat_model, [system, *messages] if system else messages)
             return {"messages": [answer]}
 
         return StepNode(step, "respond")

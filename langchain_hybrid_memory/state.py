@@ -15,6 +15,8 @@ class ThreadSummary(TypedDict):
 
     text: str
     through_id: str
+    owner: NotRequired[str]
+    """Fingerprint of the user it was made for: in a thread of several users it is nobody else's."""
 
 
 class Recalled(TypedDict):
@@ -24,6 +26,8 @@ class Recalled(TypedDict):
     digest: str
     keys: list[str]
     text: str
+    degraded: NotRequired[str]
+    """Why long-term memory could not be asked in this turn; absent where it could."""
 
 
 class Pinned(TypedDict):
@@ -31,6 +35,8 @@ class Pinned(TypedDict):
 
     keys: list[str]
     text: str
+    owner: NotRequired[str]
+    """Fingerprint of the user they are of."""
 
 
 class Branch(TypedDict):

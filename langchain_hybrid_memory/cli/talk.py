@@ -91,7 +91,9 @@ class Talk:
             self._screen.token(chunk.text)
 
     def _show_recalled(self, recalled: Recalled | None) -> None:
-        if recalled:
+        if recalled and "degraded" in recalled:
+            self._screen.note(f"memory could not be asked: {recalled['degraded']}")
+        elif recalled:
             lines = [line.removeprefix("- ") for line in recalled["text"].splitlines() if line.startswith("- [")]
             self._screen.note(describe_recalled(lines))
 

@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.store.base import BaseStore, GetOp, Item, Op, Result, SearchItem, SearchOp
 
-from langchain_hybrid_memory._flow import Flow, attempt, batch, secluded
+from langchain_hybrid_memory._flow import Flow, attempt, batch, secluded, value_of
 from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens, fit, is_from_person, last_human
 from langchain_hybrid_memory.config import BufferConfig, RecallConfig
 from langchain_hybrid_memory.memories import Hit, fact_from
@@ -47,7 +47,8 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
     """Find what matters for the newest human message, and put that message on record as pending.
 
     Costs one embedding and one `store.batch`, no model call. A message that the prompt shows anyway is not brought
-    back a second time. Where the search fails, the message is still put on record before the error is raised.
+    back a second time. Where the search fails, the message is still put on record before the error is raised; where
+    only writing fails, what was found counts.
 
     Returns:
         The recalled block, the pinned facts and the thread's summary, each `None` where there is nothing; and the log's
@@ -63,7 +64,7 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
     searches = search_ops(scope, searched, config)
     notes = _notes(state, asked, scope, now=now, redact=redact, learns=learns)
     pins = SearchOp(scope.namespace("facts"), filter={"is_pinned": True, "superseded_by": None}, limit=PIN_LIMIT)
-    results = yield from _all_or_notes(store, [lookup, *searches, pins], notes)
+    results, is_noted = yield from _as_far_as_possible(store, [lookup, *searches, pins], notes)
     pinned = _pinned(results[1 + len(searches)], scope, config, count)
     summary = _summary_of_branch(results[0], scope, messages)
     seen = {str(message.id) for message in visible(messages, summary, buffer=buffer, count=count)}
@@ -73,7 +74,7 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
     shown = yield from reranked([hit for hit in hits if hit.item.id not in known], text, config)
     recalled = _recalled(messages[asked], fit_hits(shown, config, count), config, count)
     update = MemoryUpdate(summary=summary, recalled=recalled, pinned=pinned)
-    if notes and cursor_index(state) == _unanswered(state, asked) - 1:
+    if is_noted and cursor_index(state) == _unanswered(state, asked) - 1:
         update["recorded_through"] = str(messages[asked].id)
         spoken = [said for said in rememberable(state, now=now) if said.position <= asked]
         update |= branch_of(spoken, place_of(state))
@@ -201,16 +202,25 @@ def _pinned(found: Result, scope: Scope, config: RecallConfig, count: TokenCount
     facts = sorted((fact_from(item.key, item.value) for item in items), key=lambda fact: (fact.valid_at, fact.id))
     text = render_pinned(facts, tokens=config.pinned_tokens, count=count)
     keys = [fact.id for fact in facts if as_data(fact.text) in text]
-    return Pinned(keys=keys, text=text) if text else None
+    return Pinned(keys=keys, text=text, owner=fingerprint(scope.user_id)) if text else None
 
 
-def _all_or_notes(store: BaseStore, reads: list[Op], notes: list[Op]) -> Flow[list[Result]]:
-    """Run everything in one batch; if that fails, as when the embedding does, at least the notes."""
+def _as_far_as_possible(store: BaseStore, reads: list[Op], notes: list[Op]) -> Flow[tuple[list[Result], bool]]:
+    """Run everything in one batch; if that fails, the notes alone, or else the reads of a store that takes no writes.
+
+    Returns:
+        What was read, and whether there were notes and they were written.
+
+    Raises:
+        Exception: What reading raised, as when the embedding fails; the notes are written then.
+    """
     outcome = yield from attempt(batch(store, [*reads, *notes]))
-    if outcome.error is not None:
-        yield from batch(store, notes)
-        raise outcome.error
-    return outcome.value or []
+    if outcome.value is not None:
+        return outcome.value, bool(notes)
+    noted = yield from attempt(batch(store, notes))
+    if noted.value is not None:
+        return value_of(outcome), True
+    return (yield from batch(store, reads)), False
 
 
 def _unanswered(state: MemoryState, asked: int) -> int:
@@ -237,7 +247,8 @@ def _summary_of_branch(item: Result, scope: Scope, messages: Sequence[AnyMessage
     stored = cast("StoredSummary", item.value)
     if stored["through_id"] not in {message.id for message in messages}:
         return None
-    return ThreadSummary(text=stored["text"], through_id=stored["through_id"])
+    owner = fingerprint(scope.user_id)
+    return ThreadSummary(text=stored["text"], through_id=stored["through_id"], owner=owner)
 
 
 def _is_visible(item: SearchItem, scope: Scope, seen: Collection[str]) -> bool:

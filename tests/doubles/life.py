@@ -18,7 +18,7 @@ from langgraph.store.base import BaseStore, Op, PutOp, Result
 from langgraph.store.memory import InMemoryStore
 from pydantic import Field
 
-from langchain_hybrid_memory import HybridMemory, MemorizeConfig
+from langchain_hybrid_memory import HybridMemory, MemorizeConfig, RecallConfig
 from langchain_hybrid_memory.hybrid_memory import open_store
 from langchain_hybrid_memory.leases import is_shared
 from langchain_hybrid_memory.state import MemoryState
@@ -59,6 +59,8 @@ AT_ONCE = MemorizeConfig(after_turns=1)
 """Extract after each turn, so that no test waits for more turns to come."""
 SECONDS = 30.0
 """No test waits longer than this for the background."""
+PATIENT = RecallConfig(deadline_seconds=SECONDS)
+"""A turn of a test does not give up on the store because the machine is busy."""
 
 
 Watch: TypeAlias = Callable[[str, list[Op]], None]
@@ -256,7 +258,7 @@ async def open_life(
         open_checkpointer(mode, path / "threads.sqlite") as checkpointer,
         open_store(path / "memory", embedding=embedding or WordEmbedding()) as store,
     ):
-        options = {"memorize": AT_ONCE, **options}
+        options = {"memorize": AT_ONCE, "recall": PATIENT, **options}
         memory = HybridMemory(brain, store=shell(store, watch), checkpointer=checkpointer, **options)
         yield Life(memory, DOORS[door](memory, chat), chat, call)
         await close(memory, mode)

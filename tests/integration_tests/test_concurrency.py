@@ -56,13 +56,14 @@ async def check_homes(life: Life) -> None:
             assert home.invalid_at is not None
 
 
-async def test_two_memories_at_once_leave_no_twin(tmp_path: Path, mode: Mode) -> None:
+@pytest.mark.timeout(3_600)
+async def test_two_memories_at_once_leave_no_twin(tmp_path: Path, mode: Mode, *, is_full: bool) -> None:
     """As two processes do: each has its own queue of users, and its own lease."""
     async with (
         open_life(mode, tmp_path, brain=learning_model(), extraction="manual", shell=SharedStore) as life,
         open_life(mode, tmp_path, brain=learning_model(seed=1_000), extraction="manual", shell=SharedStore) as other,
     ):
-        drinks = [f"drink {number:02}" for number in range(TURNS)]
+        drinks = [f"drink {number:03}" for number in range(200 if is_full else TURNS)]
         for drink in drinks:
             await life.say(f"I prefer {drink}.")
         statuses = await asyncio.gather(*(each.call(each.memory, "flush") for each in (life, other)))

@@ -231,21 +231,11 @@ async def test_store_that_fails_after_the_reply_is_made_up_for(
         assert [fact.value for fact in await life.facts()] == ["Lisbon"]
 
 
-async def test_store_that_cannot_be_written_stops_the_turn_and_the_next_sweeps_it_up(
-    tmp_path: Path, mode: Mode
+@pytest.mark.parametrize("error", [ConnectionError("gone"), StorageError("disk full")])
+async def test_store_that_cannot_be_written_costs_no_reply_and_the_next_turn_sweeps_it_up(
+    tmp_path: Path, mode: Mode, error: Exception
 ) -> None:
-    watch = Faulty("threads", StorageError("disk full"))
-    async with open_life(mode, tmp_path, brain=learning_model(), watch=watch) as life:
-        with pytest.raises(StorageError, match="disk full"):
-            await life.say("I live in Lisbon.")
-        watch.kind = None
-        await life.say("I prefer tea.")
-        await life.flush()
-        assert sorted(fact.value for fact in await life.facts()) == ["Lisbon", "tea"]
-
-
-async def test_store_that_is_away_costs_no_reply_and_the_next_turn_sweeps_it_up(tmp_path: Path, mode: Mode) -> None:
-    watch = Faulty("threads", ConnectionError("gone"))
+    watch = Faulty("threads", error)
     async with open_life(mode, tmp_path, brain=learning_model(), watch=watch) as life:
         assert await life.say("I live in Lisbon.") == "Noted, number 1."
         watch.kind = None

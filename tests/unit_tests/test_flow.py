@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -420,3 +421,88 @@ class StartListener(BaseCallbackHandler):
 
     def on_chat_model_start(self, *_: Any, **__: Any) -> None:
         self.starts += 1
+
+
+# --- patience ---
+
+
+class Held:
+    """Flows that end when `gate` is set."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.ended: list[str] = []
+
+    def flow(self, name: str) -> Flow[str]:
+        async def await_gate() -> bool:
+            return await asyncio.to_thread(self.gate.wait, 10)
+
+        yield from Call(lambda: self.gate.wait(10), await_gate)
+        self.ended.append(name)
+        return name
+
+
+async def test_flow_in_time_gives_its_value_or_its_error(call: Door) -> None:
+    patience = _flow.Patience()
+    assert await call(_flow, "run", patience.within(saying_flow(), math.inf)) == f"{call.mode} words"
+    with pytest.raises(KeyError):
+        await call(_flow, "run", patience.within(failing_flow(KeyError()), 10))
+
+
+async def until_none_is_left(patience: _flow.Patience) -> None:
+    """Wait for the flows that were left alone."""
+    while patience._left:  # noqa: ASYNC110 - threads and tasks end them
+        await asyncio.sleep(0.001)
+
+
+def saying_flow() -> Flow[str]:
+    return (yield from saying("words"))
+
+
+def failing_flow(error: Exception) -> Flow[str]:
+    return (yield from failing(error))
+
+
+async def test_late_flow_is_left_alone_and_goes_on(call: Door) -> None:
+    held, patience = Held(), _flow.Patience()
+    with pytest.raises(TimeoutError):
+        await call(_flow, "run", patience.within(held.flow("late"), 0.01))
+    assert held.ended == []
+    held.gate.set()
+    await until_none_is_left(patience)
+    assert held.ended == ["late"]
+
+
+async def test_only_so_many_late_flows_run_at_once_and_new_ones_are_tried_when_they_end(call: Door) -> None:
+    held, patience = Held(), _flow.Patience()
+    for number in range(_flow.LEFT_LIMIT + 2):
+        with pytest.raises(TimeoutError):
+            await call(_flow, "run", patience.within(held.flow(str(number)), 0.01))
+    held.gate.set()
+    await until_none_is_left(patience)
+    assert await call(_flow, "run", patience.within(held.flow("next"), 10)) == "next"
+    assert sorted(held.ended) == [*map(str, range(_flow.LEFT_LIMIT)), "next"], "the others were not even begun"
+
+
+async def test_flows_that_hang_for_ever_do_not_keep_others_from_being_tried(
+    call: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_flow, "LEFT_SECONDS", 0.0)
+    held, patience = Held(), _flow.Patience()
+    for number in range(_flow.LEFT_LIMIT):
+        with pytest.raises(TimeoutError):
+            await call(_flow, "run", patience.within(held.flow(str(number)), 0.01))
+    assert await call(_flow, "run", patience.within(saying_flow(), 10)) == f"{call.mode} words"
+    held.gate.set()
+
+
+async def test_cancelled_wait_cancels_the_flow() -> None:
+    held, patience = Held(), _flow.Patience()
+    task = asyncio.create_task(_flow.arun(patience.within(held.flow("cancelled"), 10)))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    held.gate.set()
+    await asyncio.sleep(0.01)
+    assert held.ended == []

@@ -14,6 +14,7 @@ PUBLIC = [
     "AmbiguousNameError",
     "BufferConfig",
     "ChromaStore",
+    "ConcurrentTurnError",
     "ConfigurationError",
     "EmbeddingMismatchError",
     "Entity",

@@ -229,7 +229,8 @@ async def test_summary_is_adopted_only_where_its_message_is_in_this_branch(
     digest = {"text": "They met.", "through_id": through, "through_position": 1, "messages": 2}
     store.put(ALEX.namespace("summaries"), "t1", digest, index=False)
     update = await remember(*turns(1, 1), QUESTION)
-    assert update["summary"] == ({"text": "They met.", "through_id": through} if is_adopted else None)
+    digest = {"text": "They met.", "through_id": through, "owner": fingerprint(ALEX.user_id)}
+    assert update["summary"] == (digest if is_adopted else None)
 
 
 async def test_summary_of_another_thread_is_not_adopted(remember: Recall, store: WatchedStore) -> None:
