@@ -18,7 +18,7 @@ test: $(DEV)/.ready ## Run the tests: no key, no model download, no network
 fault-run: $(DEV)/.ready ## Live 1,000 turns (`make test`: 20) in which 30 % of model calls, embeddings and store writes fail
 	$(DEV)/bin/pytest tests/integration_tests/test_fault_run.py --full --log-cli-level=INFO --timeout=7200 $(ARGS)
 
-kill-matrix: $(DEV)/.ready ## Kill the process at every step, 100 times each (`make test`: 2)
+kill-matrix: $(DEV)/.ready ## Kill the process at every step, 100 times each (`make test`: 10)
 	$(DEV)/bin/pytest tests/integration_tests/test_kill_matrix.py --full --timeout=7200 $(ARGS)
 
 isolation: $(DEV)/.ready ## Have users with hostile ids read everything 100,000 times (`make test`: 10,000), over every store

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore, SearchItem, SearchOp
 
-from langchain_hybrid_memory._flow import Call, Flow, arun, attempt, batch, invoke, run
+from langchain_hybrid_memory._flow import Call, Flow, arun, attempt, batch, blocking, invoke, run
 from langchain_hybrid_memory.claims import Claims, Urgency
 from langchain_hybrid_memory.config import ExtractionMode
 from langchain_hybrid_memory.core import Core
@@ -40,6 +40,9 @@ Listener: TypeAlias = Callable[[str, Report], None]
 
 STATUS_LIMIT = 10_000
 """At most this many queue entries are counted."""
+
+REST_SECONDS = 0.05
+"""Work for memory starts so long after a turn has asked for it, so that it does not contend with the turn's own end."""
 
 logger = logging.getLogger("langchain_hybrid_memory")
 
@@ -271,6 +274,8 @@ class Background:
     def _drain(self, user_id: str, store: BaseStore) -> Flow[None]:
         """Run the memorize graph for a claimed user until no turn has asked for it meanwhile."""
         while True:
+            if self._mode != "inline":
+                yield from blocking(self._claims.rest, user_id, REST_SECONDS)
             with self._hiring:
                 self._waits.pop(user_id, None)
                 self._hiring.notify_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import IntEnum
@@ -27,6 +28,7 @@ class Claims:
         self._changed = threading.Condition()
         self._active: set[str] = set()
         self._again: dict[str, Urgency] = {}
+        self._asked_at: dict[str, float] = {}
 
     @property
     def count(self) -> int:
@@ -39,6 +41,8 @@ class Claims:
             self._again[user_id] = max(urgency, self._again.get(user_id, Urgency.TURN))
             is_free = user_id not in self._active
             self._active.add(user_id)
+            self._asked_at[user_id] = time.monotonic()
+            self._changed.notify_all()
             return is_free
 
     def ask_all(self, urgency: Urgency) -> None:
@@ -46,10 +50,22 @@ class Claims:
         with self._changed:
             for user_id in self._active:
                 self._again[user_id] = max(urgency, self._again.get(user_id, Urgency.TURN))
+            self._changed.notify_all()
+
+    def rest(self, user_id: str, seconds: float) -> bool:
+        """Wait until this time has passed since a run was asked for, unless it is for more than a turn's end.
+
+        Returns:
+            Whether more was asked for.
+        """
+        with self._changed:
+            left = self._asked_at.get(user_id, 0.0) + seconds - time.monotonic()
+            return self._changed.wait_for(lambda: self._again.get(user_id, Urgency.TURN) > Urgency.TURN, left)
 
     def begin(self, user_id: str) -> Urgency:
         """Take up what was asked for."""
         with self._changed:
+            self._asked_at.pop(user_id, None)
             return self._again.pop(user_id, Urgency.TURN)
 
     def end(self, user_id: str) -> bool:
@@ -65,6 +81,7 @@ class Claims:
         """Let go of a user whatever was asked for; harmless when nothing is held."""
         with self._changed:
             self._again.pop(user_id, None)
+            self._asked_at.pop(user_id, None)
             self._active.discard(user_id)
             self._changed.notify_all()
 

@@ -13,7 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 from langchain_hybrid_memory.budget import approximate_tokens, cut_text
 from langchain_hybrid_memory.records import StoredFact, StoredMessage, from_iso
 
-VERSION = "extraction-2"
+VERSION = "extraction-3"
 KNOWN_TOKENS = 50
 """A known fact is shown with at most this many tokens, so that a long one cannot push out the messages."""
 
@@ -36,6 +36,8 @@ Attribute: TypeAlias = Literal[
     "skill",
     "health",
     "instruction",
+    "figure",
+    "deadline",
     "other",
 ]
 
@@ -43,6 +45,9 @@ SINGLE_VALUED: frozenset[str] = frozenset(
     {"name", "age", "birthday", "residence", "origin", "occupation", "employer", "relationship_status", "tenure"}
 )
 """Attributes of which a subject has one value at a time, so that a newer value ends an older one."""
+
+MEASURED: frozenset[str] = frozenset({"figure", "deadline"})
+"""Attributes of which a subject has one value at a time of each thing that is measured, or due."""
 
 OTHER = "other"
 """The category of a fact that fits none of an application's own."""
@@ -91,6 +96,8 @@ the date of the message).
 - Keep a negation a negation. Leave out questions, requests, greetings, jokes, guesses, what "if" or "would" supposes, \
 and what everybody knows. What somebody else said about themselves is about them, never about the user.
 - What the assistant said counts only when it did, promised or recommended something particular: subject "assistant".
+- A count, score, rate, price or measurement that may change is a `figure`, the date something is due a `deadline`: \
+its `subject` names the thing, "login time" or "thesis draft", in the same words whenever it changes.
 - Two people of one name get names that tell them apart, "Sarah (sister)" and "Sarah (work)", as subject and as entity.
 - A known fact that says the same goes into `confirms`. One that a message makes untrue goes into `supersedes`; a fact \
 that is merely similar does not.
@@ -137,16 +144,24 @@ def _examples(*, is_filed: bool) -> tuple[AnyMessage, ...]:
         1, "He's been there for two years", ("Jon", "tenure", "two years"), "Jon has worked at Acme for two years."
     )
     meat = _fact(1, "I eat no meat", ("user", "preference", "no meat"), "The user eats no meat.")
+    fund = _fact(
+        1,
+        "My travel fund is at 300 euros",
+        ("travel fund", "figure", "300 euros"),
+        "The user's travel fund is at 300 euros.",
+    )
     said = [
         "2024-03-09 Saturday, user: I'm Kim. My brother Jon works at Acme.",
         "2024-03-16 Saturday, user: Moved to Rome yesterday. Where do I find good bread?",
     ]
-    later = ["2024-03-21 Thursday, user: He's been there for two years. And I eat no meat."]
+    later = [
+        "2024-03-21 Thursday, user: He's been there for two years. And I eat no meat. My travel fund is at 300 euros."
+    ]
     return (
         _request(["The user lives in Oslo."], said),
         _answer([name, job, home], [jon, acme, rome], is_filed=is_filed),
         _request(["Jon, the user's brother, works at Acme."], later),
-        _answer([years, meat], [jon], is_filed=is_filed),
+        _answer([years, meat, fund], [jon], is_filed=is_filed),
     )
 
 

@@ -11,7 +11,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, 
 
 from langchain_hybrid_memory._flow import Flow, batch
 from langchain_hybrid_memory.config import ExtractConfig
-from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, ExtractedEntity, Extraction
+from langchain_hybrid_memory.prompts.extraction import MEASURED, SINGLE_VALUED, ExtractedEntity, Extraction
 from langchain_hybrid_memory.records import EDIT, StoredFact, StoredMessage, entity_key, is_held
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.entities import (
@@ -133,6 +133,8 @@ def _related(scope: Scope, store: BaseStore, candidates: Iterable[Candidate], *,
         claim = claim_of(subject, attribute, candidate.fact.value)
         if attribute in SINGLE_VALUED:
             claims[f"{subject} {attribute}"] = {"subject": subject, "attribute": attribute}
+        elif attribute in MEASURED:
+            claims[attribute] = {"attribute": attribute}
         elif claim:
             claims[claim] = {"claim": claim}
     confirmed = sorted({fact["confirms"] for fact in previous.values() if fact["confirms"]} - set(previous))

@@ -16,8 +16,9 @@ from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED
 from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
 from langchain_hybrid_memory.records import EDIT, TRUST_ORDER, StoredFact, from_iso, is_held, to_iso
 from langchain_hybrid_memory.steps.ground import WHITE_SPACE, Candidate, claim_of, fold, is_quoted
+from langchain_hybrid_memory.steps.property import property_of
 
-VERSION = "settle-2"
+VERSION = "settle-3"
 """Noted with each fact; a new one when the rules here or in grounding change what is kept."""
 
 Facts: TypeAlias = dict[str, StoredFact]
@@ -236,9 +237,8 @@ def _excludes(one: StoredFact, other: StoredFact) -> bool:
 
 def _is_same_property(one: StoredFact, other: StoredFact) -> bool:
     """Whether two facts tell the same property of one subject, of which there is one value at a time."""
-    return (one["subject"], one["attribute"]) == (other["subject"], other["attribute"]) and (
-        one["attribute"] in SINGLE_VALUED
-    )
+    name = property_of(one)
+    return name is not None and name == property_of(other)
 
 
 def _is_over(fact: StoredFact) -> bool:

@@ -19,13 +19,14 @@ from statistics import fmean
 from typing import Annotated, Any
 
 import typer
-from langchain_core.language_models import BaseChatModel
+from langchain_core.embeddings import Embeddings
 from langchain_core.messages import HumanMessage
 from rich.console import Console
 from rich.table import Table
 
-from langchain_hybrid_memory import ExtractConfig, Fact, Hit, HybridMemory, RecallConfig, UserMemory
-from langchain_hybrid_memory.cli.chat_models import choose_chat_model
+from langchain_hybrid_memory import Fact, Hit, HybridMemory, RecallConfig, UserMemory
+from langchain_hybrid_memory.cli.chat_models import Choice, choose_chat_model
+from langchain_hybrid_memory.embedding import create_embedding
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 HITS = 10
@@ -110,15 +111,16 @@ def judge(hits: Sequence[Hit], case: Case, sources: Mapping[str, set[str]]) -> t
     return float(is_valid), float(is_outdated), float(is_above), float(is_valid and not is_outdated)
 
 
-def measure(case: Case, model: BaseChatModel | None, extract: ExtractConfig) -> Figures:
+def measure(case: Case, choice: Choice, embedding: Embeddings) -> Figures:
     """Feed one case to a fresh memory and ask."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         memory = HybridMemory(
-            model,
+            choice.model,
             store=folder,
+            embedding=embedding,
             extraction="manual",
-            extract=extract,
+            extract=choice.extract,
             recall=RecallConfig(limit=HITS, budget_tokens=9_000),
         )
         with memory:
@@ -165,6 +167,7 @@ def main(
     model: Annotated[str, typer.Option(help='"provider:model", "local" or "none".')] = "none",
     questions: Annotated[int, typer.Option(help="At most so many, drawn with a fixed seed.")] = 1_000,
     around: Annotated[int, typer.Option(help="Turns fed on both sides of each turn that counts.")] = 2,
+    models: Annotated[Path | None, typer.Option(help="Where files of local models are kept.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the figures as JSON, after each question.")] = None,
 ) -> None:
     """Print how often the valid fact comes back above the outdated one, and the outdated one not as current."""
@@ -172,9 +175,10 @@ def main(
     random.Random(7).shuffle(cases)  # noqa: S311 - a sample, not a secret
     rows: list[Figures] = []
     console = Console(width=140)
-    with closing(choose_chat_model(model)) as choice:
+    embedding = create_embedding(folder=models)
+    with closing(choose_chat_model(model, folder=models)) as choice:
         for case in cases[:questions]:
-            rows.append(measure(case, choice.model, choice.extract))
+            rows.append(measure(case, choice, embedding))
             console.print(f"{len(rows)}/{min(questions, len(cases))}", rows[-1], case.question[:60])
             means = {name: fmean(asdict(row)[name] for row in rows) for name in asdict(rows[0])}
             if out is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_hybrid_memory import StorageError, SummaryConfig
+from langchain_hybrid_memory import StorageError, SummaryConfig, memorize
 from tests.doubles.faults import FaultyEmbedding, FaultyStore, faulty_brain, faulty_chat
 from tests.doubles.life import configured, open_life
 
@@ -28,6 +28,14 @@ FLUSHES = 1_000
 logger = logging.getLogger(__name__)
 RAISED = (TimeoutError, ConnectionError, OSError, StorageError)
 """What the user's own model raises, and a store of ours whose write did not go through."""
+
+
+@pytest.fixture(autouse=True)
+def _neither_wait_nor_tell(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Try again at once: most of a long run would be waiting, and most of the rest writing tracebacks."""
+    monkeypatch.setattr(memorize, "AGAIN", memorize.AGAIN._replace(initial_interval=0.001))
+    for name in ("langgraph", "langchain_hybrid_memory"):
+        caplog.set_level(logging.CRITICAL, logger=name)
 
 
 @pytest.mark.timeout(3_600)

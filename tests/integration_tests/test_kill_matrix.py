@@ -20,15 +20,20 @@ if TYPE_CHECKING:
     from tests.doubles.life import Life
 
 FAREWELL = ("Goodbye.", "See you.")
-KILLS = 1
-"""At each point in each spelling, so 2 a point; in full: 100."""
+KILLS = 5
+"""At each point in each spelling, so 10 a point; in full: 100."""
+PRELOADED = (
+    "tests.integration_tests.die",
+    "chromadb.api.rust",  # which Chroma imports when the first client opens; half of what a life costs
+    "chromadb.telemetry.product.posthog",
+)
 
 
 @pytest.fixture(scope="module")
 def processes() -> ForkServerContext:
     """Processes forked from one that has imported everything and opened nothing."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.integration_tests.die"])
+    context.set_forkserver_preload([*PRELOADED])
     return context
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
-from langchain_hybrid_memory import HybridMemory
+from langchain_hybrid_memory import HybridMemory, background
 from langchain_hybrid_memory.errors import HybridMemoryError
 from tests.doubles.doors import Door
 from tests.doubles.life import (
@@ -63,6 +63,18 @@ async def test_reply_does_not_wait_for_extraction(mode: Mode) -> None:
         brain.gate.set()
         assert (await life.flush()).pending == 0
         assert [fact.value for fact in await life.facts()] == ["Lisbon"]
+
+
+async def test_nothing_is_started_while_a_turn_still_ends(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "REST_SECONDS", 10 * SECONDS)
+    written: list[Op] = []
+    store = WatchedStore(store_in_memory(), lambda when, ops: written.extend(ops) if when == "before" else None)
+    life = live(mode, learning_model(), store=store)
+    await life.say("I live in Lisbon.")
+    await asyncio.sleep(0.1)
+    assert not any(op.index for op in puts(written, "messages")), "it has the processor to itself"
+    assert (await life.flush()).pending == 0, "and whoever waits for memory does not wait for that"
+    assert any(op.index for op in puts(written, "messages"))
 
 
 async def test_inline_turn_ends_when_it_is_learned(mode: Mode) -> None:

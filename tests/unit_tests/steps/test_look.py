@@ -91,7 +91,7 @@ async def test_why_names_words_messages_time_and_place_in_the_history(drive: Dri
     assert (old.superseded_by.value, old.supersedes) == ("Porto", ())
     new = await drive(why(ALEX, store, "e-m3-0"))
     assert (values(new.supersedes), new.superseded_by, new.confirmed_by) == (["Lisbon"], None, ())
-    assert (new.fact.prompt, new.fact.extractor) == ("extraction-2", "settle-2")
+    assert (new.fact.prompt, new.fact.extractor) == ("extraction-3", "settle-3")
     assert "'I live in Porto' in thread 't1'" in repr(new)
     assert "<table>" in new._repr_html_()
 

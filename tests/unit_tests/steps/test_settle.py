@@ -243,6 +243,57 @@ def test_every_single_valued_property_has_one_current_value(attribute: str) -> N
     assert current(settled(fact, messages=[said("m1", "new", at=iso(1))], known=known).facts) == ["new"]
 
 
+PAGES = {"subject": "user", "attribute": "figure", "value": "15 pages of Dune"}
+LOGIN = {"subject": "login response time", "attribute": "figure", "value": "180 ms under load"}
+DRAFT = {"subject": "thesis draft", "attribute": "deadline", "value": "2026-04-01"}
+RENT = {"subject": "user", "attribute": "deadline", "value": "rent payment due April 1"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (PAGES, {"value": "20 pages of Dune"}),
+        (PAGES, {"value": "1 page of Dune"}),
+        (PAGES, {"subject": "Dune", "value": "20 pages"}),
+        (LOGIN, {"value": "120ms"}),
+        (LOGIN, {"subject": "response time of the login"}),
+        (DRAFT, {"value": "April 5, 2026"}),
+        (RENT, {"value": "rent payment due on May 3"}),
+        ({**LOGIN, "value": "40%"}, {"value": "55 percent"}),
+        ({**LOGIN, "value": "$700"}, {"value": "900 dollars"}),
+    ],
+)
+def test_newer_figure_of_the_same_thing_supersedes(old: dict[str, str], new: dict[str, str]) -> None:
+    assert superseded_by(old, {**old, **new}) == ["k"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (PAGES, {"value": "20 pages of Emma"}),
+        (PAGES, {"value": "20 chapters of Dune"}),
+        (PAGES, {"attribute": "event", "value": "20 pages of Dune"}),
+        ({**PAGES, "attribute": "other"}, {"value": "20 pages of Dune"}),
+        ({**PAGES, "value": "5 km"}, {"value": "8 km"}),
+        (LOGIN, {"subject": "logout response time"}),
+        (LOGIN, {"value": "99 percent"}),
+        (LOGIN, {"value": "fast"}),
+        (DRAFT, {"subject": "thesis talk"}),
+        (DRAFT, {"attribute": "figure"}),
+        (RENT, {"value": "tax payment due May 3"}),
+    ],
+)
+def test_figure_of_something_else_supersedes_nothing(old: dict[str, str], new: dict[str, str]) -> None:
+    assert superseded_by(old, {**old, **new}) == []
+
+
+def superseded_by(old: dict[str, str], new: dict[str, str]) -> list[str]:
+    known = {"k": known_fact("Old.", **old)}
+    return settled(
+        extracted("new", **new, fact="New."), messages=[said("m1", "new", at=iso(1))], known=known
+    ).superseded
+
+
 def test_fact_never_ends_before_it_began() -> None:
     known = {"k": known_fact("The user lives in Lisbon.", valid_at=iso(3))}
     fact = lives_in("Porto", since=iso(1))
