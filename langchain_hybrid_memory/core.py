@@ -61,15 +61,15 @@ class Core:
         injected = _store_of_run() if self.prefers_injected_store else None
         return injected if injected is not None else self.own_store()
 
-    def scope(self) -> Scope | None:
-        """The scope of the run this is called in; `None` where memory is switched off for it.
+    def scope(self, user_id: str = "") -> Scope | None:
+        """The scope of the run this is called in, or of a bound user; `None` where memory is switched off for it.
 
         A run nested in another agent's tool may recall and leaves no trace: its "user" is that agent's model.
 
         Raises:
             MissingUserError: If the run names no user.
         """
-        scope = current_scope(self.root)
+        scope = current_scope(self.root, user_id=user_id)
         return replace(scope, is_read_only=True) if scope and _is_in_a_tool() else scope
 
     def recalled(self, state: MemoryState) -> Flow[MemoryUpdate]:

@@ -13,6 +13,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, SystemMessage
 from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import MessagesState
 from langgraph.graph.state import CompiledStateGraph
@@ -38,8 +39,11 @@ from langchain_hybrid_memory.memorize import MemorizeState, memorize_graph
 from langchain_hybrid_memory.middleware import HybridMemoryMiddleware
 from langchain_hybrid_memory.nodes import Nodes
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
+from langchain_hybrid_memory.retriever import MemoryRetriever
 from langchain_hybrid_memory.state import MemoryState
+from langchain_hybrid_memory.steps.find import EVERY_KIND, HitKind
 from langchain_hybrid_memory.store import ChromaStore
+from langchain_hybrid_memory.tools import create_tools
 from langchain_hybrid_memory.user_memory import UserMemory
 
 DEFAULT_PATH = Path(".hybrid-memory")
@@ -171,6 +175,23 @@ class HybridMemory:
     def middleware(self) -> HybridMemoryMiddleware:
         """The same turn as middleware for `create_agent`."""
         return HybridMemoryMiddleware(self._core, self._background)
+
+    def tools(self) -> list[BaseTool]:
+        """What a model may call by itself: `search_memory`, `save_memory` and `forget_memory`.
+
+        They serve the user whom the run names, never one that a model names, and obey its `memory` switch. Beside the
+        middleware or without it. What a model saves counts as its own word unless it quotes the user's.
+        """
+        return create_tools(self._core, self._background)
+
+    def as_retriever(self, *, limit: int | None = None, kinds: tuple[HitKind, ...] = EVERY_KIND) -> MemoryRetriever:
+        """A retriever for chains: facts and messages of the user whom the run names, as documents.
+
+        Args:
+            limit: At most this many; `RecallConfig.limit` if `None`.
+            kinds: `facts`, `messages` or both.
+        """
+        return MemoryRetriever(self._core, limit=limit, kinds=kinds)
 
     def for_user(self, user_id: str) -> UserMemory:
         """One person's memory, outside any graph.

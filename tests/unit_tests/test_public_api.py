@@ -28,6 +28,7 @@ PUBLIC = [
     "HybridMemoryMiddleware",
     "ImportFormatError",
     "MemorizeConfig",
+    "MemoryRetriever",
     "Message",
     "MissingUserError",
     "ModelUnavailableError",
