@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, SystemMessage
 from langgraph.config import get_config
@@ -14,9 +15,10 @@ from langgraph.runtime import get_runtime
 from langgraph.store.base import BaseStore
 
 from langchain_hybrid_memory._flow import Flow, Outcome, attempt
-from langchain_hybrid_memory.budget import TokenCounter, is_from_person
+from langchain_hybrid_memory.budget import TokenCounter, is_from_person, last_human
 from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, MemorizeConfig, RecallConfig, SummaryConfig
 from langchain_hybrid_memory.errors import HybridMemoryError, describe
+from langchain_hybrid_memory.events import tell, tell_recalled
 from langchain_hybrid_memory.ledger import Ledger
 from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.redaction import Redactor
@@ -24,7 +26,7 @@ from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
 from langchain_hybrid_memory.steps.compose import compose
 from langchain_hybrid_memory.steps.recall import recall
-from langchain_hybrid_memory.steps.record import record
+from langchain_hybrid_memory.steps.record import cursor_index, record, rememberable
 
 TOOL_NODE = "tools"
 """The name of the node that runs an agent's tools."""
@@ -49,6 +51,8 @@ class Core:
     redact: Redactor
     count: TokenCounter
     now: Callable[[], datetime]
+    tracers: tuple[BaseCallbackHandler, ...] = ()
+    """Hear of the runs of memory's own, which nobody else hears of."""
     ledger: Ledger = field(default_factory=Ledger)
 
     @property
@@ -94,6 +98,8 @@ class Core:
         )
         outcome = yield from attempt(recalling)
         update = _value_or_logged(outcome, "recall", otherwise={"recalled": None})
+        if outcome.error is None:
+            yield from tell_recalled(scope.thread_id, update)
         return {**update, **_passed_over(state)} if scope.is_read_only else update
 
     def recorded(self, state: MemoryState) -> Flow[MemoryUpdate]:
@@ -103,7 +109,11 @@ class Core:
             return _passed_over(state)
         recording = record(state, scope, self.store(), now=self.now(), redact=self.redact, learns=self.learns)
         outcome = yield from attempt(self.ledger.timed("record", recording, turns=_turn(state, scope)))
-        return _value_or_logged(outcome, "record", otherwise={})
+        update = _value_or_logged(outcome, "record", otherwise={})
+        if outcome.error is None:
+            ids = _said_in_turn(state, now=self.now())
+            yield from tell("memory.recorded", scope.thread_id, ids=ids, messages=len(ids))
+        return update
 
     def composed(
         self, state: MemoryState, system_prompt: str | SystemMessage | None
@@ -135,6 +145,12 @@ def _turn(state: MemoryState, scope: Scope) -> tuple[str, ...]:
     """The key of the present turn, as the log will have it; empty where nobody said anything."""
     said = [message for message in state["messages"] if is_from_person(message)]
     return (fingerprint(scope.thread_id, str(said[-1].id)),) if said else ()
+
+
+def _said_in_turn(state: MemoryState, *, now: datetime) -> list[str]:
+    """Ids of what a turn has put on record: from its human message on, or from further back where that was missed."""
+    first = min(last_human(state["messages"]), cursor_index(state) + 1)
+    return [said.id for said in rememberable(state, now=now) if said.position >= first]
 
 
 def _passed_over(state: MemoryState) -> MemoryUpdate:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, SystemMessage
@@ -76,6 +77,7 @@ class HybridMemory:
         redact: Redactor = keep_everything,
         count_tokens: TokenCounter = approximate_tokens,
         on_memorized: Listener | None = None,
+        tracers: Sequence[BaseCallbackHandler] = (),
         root: str = "memory",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -100,6 +102,8 @@ class HybridMemory:
             redact: Takes secrets out of each text before it is remembered; the checkpoint is not touched.
             count_tokens: Counts the tokens of a text.
             on_memorized: Called with user id and report after each memorize run.
+            tracers: Callback handlers that hear of memorize runs: root runs of their own, which name thread and run of
+                the turns they serve in their metadata. No handler of a turn hears of them.
             root: First segment of every store namespace.
             now: The clock; returns aware datetimes.
 
@@ -127,6 +131,7 @@ class HybridMemory:
             redact=redact,
             count=count_tokens,
             now=now,
+            tracers=tuple(tracers),
         )
         self._background = Background(self._core, mode=extraction, listener=on_memorized)
         self.nodes = Nodes(self._core, self._background)

@@ -16,6 +16,7 @@ from langchain_hybrid_memory._flow import Flow, arun, run
 from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.errors import AmbiguousNameError
+from langchain_hybrid_memory.events import tell
 from langchain_hybrid_memory.memories import Entity, Fact, Hit
 from langchain_hybrid_memory.prompts.extraction import Attribute
 from langchain_hybrid_memory.scope import Scope
@@ -104,8 +105,9 @@ class _Tools:
         if not hits:
             nothing = "Nothing is remembered about that."
             return _answer("search_memory", nothing if request.query or only.has_days else "Say what to look for.")
-        text = _fenced(self._line(hit) for hit in hits)
-        return _answer("search_memory", text, [hit.item.id for hit in hits])
+        ids = [hit.item.id for hit in hits]
+        yield from tell("memory.recalled", scope.thread_id, ids=ids, recalled=len(ids))
+        return _answer("search_memory", _fenced(self._line(hit) for hit in hits), ids)
 
     def save(self, request: SaveMemory, runtime: ToolRuntime[Any, Any] | None) -> Flow[Answer]:
         scope = self.core.scope(self.user_id)
@@ -131,7 +133,11 @@ class _Tools:
         core = self.core
         saving = save(statement, _said(runtime), scope, store, config=core.extract, redact=core.redact, now=core.now())
         saved = yield from self.background.alone(scope.user_id, saving, store)
-        return _answer("save_memory", _told(saved, request), [saved.fact.id] if saved.fact else [])
+        ids = [saved.fact.id] if saved.fact else []
+        if ids:
+            counts = {"learned": saved.is_new, "confirmed": not saved.is_new, "superseded": len(saved.ended)}
+            yield from tell("memory.learned", scope.thread_id, ids=ids, **counts)
+        return _answer("save_memory", _told(saved, request), ids)
 
     def forget(self, request: ForgetMemory, _: ToolRuntime[Any, Any] | None) -> Flow[Answer]:
         scope = self.core.scope(self.user_id)
