@@ -29,6 +29,7 @@ from langchain_hybrid_memory.hybrid_memory import HybridMemory
 from langchain_hybrid_memory.memories import Entity, Fact, Hit, Message, Moment, Provenance, Receipt
 from langchain_hybrid_memory.middleware import HybridMemoryMiddleware
 from langchain_hybrid_memory.rebuild import Rebuilt
+from langchain_hybrid_memory.retriever import MemoryRetriever
 from langchain_hybrid_memory.store import ChromaStore, HybridItem
 from langchain_hybrid_memory.user_memory import UserMemory
 
@@ -51,6 +52,7 @@ __all__ = [
     "HybridMemoryMiddleware",
     "ImportFormatError",
     "MemorizeConfig",
+    "MemoryRetriever",
     "Message",
     "MissingUserError",
     "ModelUnavailableError",

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
@@ -30,6 +30,7 @@ from langchain_hybrid_memory.memorize import (
     add_reports,
     memorize_graph,
 )
+from langchain_hybrid_memory.origins import Origin, current_origin, metadata_of
 from langchain_hybrid_memory.scope import pending_root
 
 T = TypeVar("T")
@@ -38,6 +39,8 @@ P = ParamSpec("P")
 Listener: TypeAlias = Callable[[str, Report], None]
 """Called with the user id and the report of a finished memorize run, on the thread or loop that ran it."""
 
+ORIGINS = 1_000
+"""Of the latest turns that wait to be learned from, so many are known by their runs, for the traces."""
 STATUS_LIMIT = 10_000
 """At most this many queue entries are counted."""
 
@@ -96,20 +99,24 @@ class Background:
         self._jobs: deque[tuple[str, BaseStore]] = deque()
         self._waits: dict[str, _Wait] = {}
         self._capped: dict[str, int] = {}
-        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._tasks: dict[asyncio.Task[Report], str] = {}
         self._thread: threading.Thread | None = None
         self._hiring = threading.Condition()
         self._total = Report()
+        self._origins: deque[tuple[str, Origin]] = deque(maxlen=ORIGINS)
         self._graph_over = lru_cache(maxsize=4)(lambda store: memorize_graph(core, store))
 
-    def after_turn(self, user_id: str, store: BaseStore) -> Flow[None]:
-        """Memorize what the turn left: now when inline, else soon and out of the way."""
+    def after_turn(self, user_id: str, store: BaseStore) -> Flow[Report]:
+        """Memorize what the turn left: now when inline, else soon and out of the way; what was learned by now."""
+        if origin := current_origin():
+            with self._hiring:
+                self._origins.append((user_id, origin))
         if self._mode == "inline":
             yield from self._hold(user_id)
             with self._claims.released_on_failure(user_id):
-                yield from self._drain(user_id, store)
-        else:
-            yield from self._schedule(user_id, store, Urgency.TURN)
+                return (yield from self._drain(user_id, store))
+        yield from self._schedule(user_id, store, Urgency.TURN)
+        return {}
 
     def flush(self, timeout: float | None = None) -> Flow[Status]:
         """Work through the whole queue, open and failed episodes included, and wait for it.
@@ -203,7 +210,7 @@ class Background:
         self._tasks[task] = user_id
         task.add_done_callback(self._end_task)
 
-    def _end_task(self, task: asyncio.Task[None]) -> None:
+    def _end_task(self, task: asyncio.Task[Report]) -> None:
         user_id = self._tasks.pop(task)
         if task.cancelled():  # perhaps before it took its first step, so it cannot let go by itself
             self._claims.release(user_id)
@@ -271,8 +278,9 @@ class Background:
 
         yield from Call(lambda: put(is_on_loop=False) and None, call_later)
 
-    def _drain(self, user_id: str, store: BaseStore) -> Flow[None]:
-        """Run the memorize graph for a claimed user until no turn has asked for it meanwhile."""
+    def _drain(self, user_id: str, store: BaseStore) -> Flow[Report]:
+        """Run the memorize graph for a claimed user until no turn has asked for it meanwhile; what came of it."""
+        total = Report()
         while True:
             if self._mode != "inline":
                 yield from blocking(self._claims.rest, user_id, REST_SECONDS)
@@ -283,11 +291,12 @@ class Background:
             outcome = yield from attempt(self._memorize(user_id, store, urgency))
             result = outcome.value or MemorizeState(report=_failure(outcome.error))
             yield from self._note(user_id, result)
+            total = add_reports(total, result["report"])
             if self._claims.end(user_id):
                 seconds = self._core.memorize.retry_seconds if outcome.error else result.get("wait_seconds")
                 if seconds is not None and self._mode == "background":
                     yield from self._look_again(user_id, store, seconds, is_batch=not outcome.error)
-                return
+                return total
 
     def _hold(self, user_id: str) -> Flow[None]:
         """Claim a user for the caller once nobody works on it; a caller cancelled while it waits holds nothing."""
@@ -319,13 +328,30 @@ class Background:
             is_forced=is_forced,
             owner=self.owner,
         )
-        config = RunnableConfig(callbacks=[], run_name="memorize", recursion_limit=RECURSION_LIMIT)
+        with self._hiring:
+            origins = [origin for user, origin in self._origins if user == user_id]
+        config = RunnableConfig(
+            callbacks=list(self._core.tracers),
+            run_name="memorize",
+            metadata=metadata_of(origins),
+            recursion_limit=RECURSION_LIMIT,
+        )
         result: Any = yield from invoke(self._graph_over(store), state, config)
+        if state["learns"] and result.get("wait_seconds") is None and not result.get("capped"):
+            self._unlink(user_id, origins)
         return cast("MemorizeState", result)
+
+    def _unlink(self, user_id: str, origins: Sequence[Origin]) -> None:
+        """Let go of the turns that have been learned from."""
+        with self._hiring:
+            for origin in origins:
+                self._origins.remove((user_id, origin))
 
     def _note(self, user_id: str, result: MemorizeState) -> Flow[None]:
         report = result["report"]
-        self._total = add_reports(self._total, {**report, "learned": [], "errors": report.get("errors", [])[-1:]})
+        self._total = add_reports(
+            self._total, {**report, "learned": [], "facts": [], "threads": [], "errors": report.get("errors", [])[-1:]}
+        )
         self._total["errors"] = self._total["errors"][-1:]
         self._capped.pop(user_id, None)
         if capped := result.get("capped"):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, SystemMessage
-from langgraph.config import get_config, get_stream_writer
+from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 from langgraph.store.base import BaseStore
 
@@ -18,6 +19,7 @@ from langchain_hybrid_memory._flow import Flow, Outcome, Patience, attempt
 from langchain_hybrid_memory.budget import TokenCounter, is_from_person, last_human
 from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, MemorizeConfig, RecallConfig, SummaryConfig
 from langchain_hybrid_memory.errors import HybridMemoryError, StorageError, describe
+from langchain_hybrid_memory.events import tell, tell_degraded, tell_recalled
 from langchain_hybrid_memory.ledger import Ledger
 from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.redaction import Redactor
@@ -25,7 +27,7 @@ from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.compose import compose
 from langchain_hybrid_memory.steps.recall import recall
-from langchain_hybrid_memory.steps.record import record
+from langchain_hybrid_memory.steps.record import cursor_index, record, rememberable
 from langchain_hybrid_memory.turns import Place, Turns
 
 TOOL_NODE = "tools"
@@ -51,6 +53,8 @@ class Core:
     redact: Redactor
     count: TokenCounter
     now: Callable[[], datetime]
+    tracers: tuple[BaseCallbackHandler, ...] = ()
+    """Hear of the runs of memory's own, which nobody else hears of."""
     ledger: Ledger = field(default_factory=Ledger)
     patience: Patience = field(default_factory=Patience)
     turns: Turns = field(default_factory=Turns)
@@ -65,15 +69,15 @@ class Core:
         injected = _store_of_run() if self.prefers_injected_store else None
         return injected if injected is not None else self.own_store()
 
-    def scope(self) -> Scope | None:
-        """The scope of the run this is called in; `None` where memory is switched off for it.
+    def scope(self, user_id: str = "") -> Scope | None:
+        """The scope of the run this is called in, or of a bound user; `None` where memory is switched off for it.
 
         A run nested in another agent's tool may recall and leaves no trace: its "user" is that agent's model.
 
         Raises:
             MissingUserError: If the run names no user.
         """
-        scope = current_scope(self.root)
+        scope = current_scope(self.root, user_id=user_id)
         return replace(scope, is_read_only=True) if scope and _is_in_a_tool() else scope
 
     def recalled(self, state: MemoryState) -> Flow[MemoryUpdate]:
@@ -97,8 +101,10 @@ class Core:
             redact=self.redact,
             learns=self.learns,
         )
-        outcome = yield from self._in_time(recalling, "recall", _turn(state, scope))
+        outcome = yield from self._in_time(recalling, "recall", state, scope)
         update = outcome.value or _degraded(state, scope, self._why(outcome.error))
+        if outcome.error is None:
+            yield from tell_recalled(scope.thread_id, update)
         return {**update, **_passed_over(state)} if scope.is_read_only else update
 
     def recorded(self, state: MemoryState) -> Flow[MemoryUpdate]:
@@ -107,22 +113,27 @@ class Core:
         if scope is None or scope.is_read_only:
             return _passed_over(state)
         recording = record(state, scope, self.store(), now=self.now(), redact=self.redact, learns=self.learns)
-        outcome = yield from self._in_time(recording, "record", _turn(state, scope))
+        outcome = yield from self._in_time(recording, "record", state, scope)
+        if outcome.error is None:
+            ids = _said_in_turn(state, now=self.now())
+            yield from tell("memory.recorded", scope.thread_id, ids=ids, messages=len(ids))
         return outcome.value or {}
 
-    def _in_time(self, flow: Flow[MemoryUpdate], step: str, turns: Sequence[str]) -> Flow[Outcome[MemoryUpdate]]:
+    def _in_time(
+        self, flow: Flow[MemoryUpdate], step: str, state: MemoryState, scope: Scope
+    ) -> Flow[Outcome[MemoryUpdate]]:
         """Run a step of a turn within the deadline; where it fails or is late, say so in the log and the stream.
 
         Failing to remember never costs the reply, but a setting that cannot work is raised.
         """
         waiting = self.patience.within(flow, self.recall.deadline_seconds)
-        outcome = yield from attempt(self.ledger.timed(step, waiting, turns=turns))
+        outcome = yield from attempt(self.ledger.timed(step, waiting, turns=_turn(state, scope)))
         if isinstance(outcome.error, HybridMemoryError) and not isinstance(outcome.error, StorageError):
             raise outcome.error
         if outcome.error is not None:
             why = self._why(outcome.error)
             logger.error("%s failed and was left out of this turn: %s", step, why)
-            get_stream_writer()({"type": "memory.degraded", "step": step, "why": why})
+            yield from tell_degraded(scope.thread_id, step, why)
         return outcome
 
     def _why(self, error: Exception | None) -> str:
@@ -168,6 +179,12 @@ def _turn(state: MemoryState, scope: Scope) -> tuple[str, ...]:
     """The key of the present turn, as the log will have it; empty where nobody said anything."""
     said = [message for message in state["messages"] if is_from_person(message)]
     return (fingerprint(scope.thread_id, str(said[-1].id)),) if said else ()
+
+
+def _said_in_turn(state: MemoryState, *, now: datetime) -> list[str]:
+    """Ids of what a turn has put on record: from its human message on, or from further back where that was missed."""
+    first = min(last_human(state["messages"]), cursor_index(state) + 1)
+    return [said.id for said in rememberable(state, now=now) if said.position >= first]
 
 
 def _passed_over(state: MemoryState) -> MemoryUpdate:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, SystemMessage
 from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import MessagesState
 from langgraph.graph.state import CompiledStateGraph
@@ -38,8 +40,11 @@ from langchain_hybrid_memory.memorize import MemorizeState, memorize_graph
 from langchain_hybrid_memory.middleware import HybridMemoryMiddleware
 from langchain_hybrid_memory.nodes import Nodes
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
+from langchain_hybrid_memory.retriever import MemoryRetriever
 from langchain_hybrid_memory.state import MemoryState
+from langchain_hybrid_memory.steps.find import EVERY_KIND, HitKind
 from langchain_hybrid_memory.store import ChromaStore
+from langchain_hybrid_memory.tools import create_tools
 from langchain_hybrid_memory.user_memory import UserMemory
 
 DEFAULT_PATH = Path(".hybrid-memory")
@@ -72,6 +77,7 @@ class HybridMemory:
         redact: Redactor = keep_everything,
         count_tokens: TokenCounter = approximate_tokens,
         on_memorized: Listener | None = None,
+        tracers: Sequence[BaseCallbackHandler] = (),
         root: str = "memory",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -96,6 +102,8 @@ class HybridMemory:
             redact: Takes secrets out of each text before it is remembered; the checkpoint is not touched.
             count_tokens: Counts the tokens of a text.
             on_memorized: Called with user id and report after each memorize run.
+            tracers: Callback handlers that hear of memorize runs: root runs of their own, which name thread and run of
+                the turns they serve in their metadata. No handler of a turn hears of them.
             root: First segment of every store namespace.
             now: The clock; returns aware datetimes.
 
@@ -123,6 +131,7 @@ class HybridMemory:
             redact=redact,
             count=count_tokens,
             now=now,
+            tracers=tuple(tracers),
         )
         self._background = Background(self._core, mode=extraction, listener=on_memorized)
         self.nodes = Nodes(self._core, self._background)
@@ -171,6 +180,23 @@ class HybridMemory:
     def middleware(self) -> HybridMemoryMiddleware:
         """The same turn as middleware for `create_agent`."""
         return HybridMemoryMiddleware(self._core, self._background)
+
+    def tools(self) -> list[BaseTool]:
+        """What a model may call by itself: `search_memory`, `save_memory` and `forget_memory`.
+
+        They serve the user whom the run names, never one that a model names, and obey its `memory` switch. Beside the
+        middleware or without it. What a model saves counts as its own word unless it quotes the user's.
+        """
+        return create_tools(self._core, self._background)
+
+    def as_retriever(self, *, limit: int | None = None, kinds: tuple[HitKind, ...] = EVERY_KIND) -> MemoryRetriever:
+        """A retriever for chains: facts and messages of the user whom the run names, as documents.
+
+        Args:
+            limit: At most this many; `RecallConfig.limit` if `None`.
+            kinds: `facts`, `messages` or both.
+        """
+        return MemoryRetriever(self._core, limit=limit, kinds=kinds)
 
     def for_user(self, user_id: str) -> UserMemory:
         """One person's memory, outside any graph.

@@ -50,14 +50,18 @@ AGAIN = RetryPolicy(max_attempts=3, initial_interval=0.1, jitter=False, retry_on
 
 
 class Report(TypedDict, total=False):
-    """What a run did: counts of what the step names say, and the texts of new facts for a progress line."""
+    """What a run did: counts of what the step names say, and the texts and ids of new facts for a progress line."""
 
     indexed: int
     learned: list[str]
+    facts: list[str]
+    """The ids of what was learned, in the same order; some may be superseded at once."""
     confirmed: int
     superseded: int
     rejected: dict[str, int]
     summarized: int
+    threads: list[str]
+    """The threads whose summaries were brought up to date."""
     calls: int
     prompt_tokens: int
     completion_tokens: int
@@ -73,10 +77,12 @@ def add_reports(one: Report, other: Report) -> Report:
     return Report(
         indexed=one.get("indexed", 0) + other.get("indexed", 0),
         learned=one.get("learned", []) + other.get("learned", []),
+        facts=one.get("facts", []) + other.get("facts", []),
         confirmed=one.get("confirmed", 0) + other.get("confirmed", 0),
         superseded=one.get("superseded", 0) + other.get("superseded", 0),
         rejected=dict(Counter(one.get("rejected", {})) + Counter(other.get("rejected", {}))),
         summarized=one.get("summarized", 0) + other.get("summarized", 0),
+        threads=list(dict.fromkeys([*one.get("threads", []), *other.get("threads", [])])),
         calls=one.get("calls", 0) + other.get("calls", 0),
         prompt_tokens=one.get("prompt_tokens", 0) + other.get("prompt_tokens", 0),
         completion_tokens=one.get("completion_tokens", 0) + other.get("completion_tokens", 0),
@@ -225,6 +231,7 @@ class _Steps:
         settled = yield from self._core.ledger.timed("consolidate", consolidating, turns=_keys(state["chosen"]))
         report = Report(
             learned=[settled.facts[key]["text"] for key in settled.added],
+            facts=settled.added,
             confirmed=len(settled.confirmed),
             superseded=len(settled.superseded),
             rejected=dict(settled.rejected),
@@ -239,15 +246,18 @@ class _Steps:
         if meter.usage.calls:
             yield from self._spent(state, "summarize", meter, started)
         errors = [describe(outcome.error)] if outcome.error else []
-        return {"report": {**_cost(meter.usage), "summarized": outcome.value or 0, "errors": errors}}
+        folded = outcome.value or {}
+        report = Report(summarized=sum(folded.values()), threads=list(folded), errors=errors)
+        return {"report": {**_cost(meter.usage), **report}}
 
-    def _summarized(self, state: MemorizeState, model: BaseChatModel, meter: Meter) -> Flow[int]:
-        """Bring the summaries of the batch's threads up to date; how many messages were folded in."""
-        folded = 0
+    def _summarized(self, state: MemorizeState, model: BaseChatModel, meter: Meter) -> Flow[dict[str, int]]:
+        """Bring the summaries of the batch's threads up to date; how many messages were folded in, by thread."""
+        folded: dict[str, int] = {}
         store, config, count = self._core.store(), self._core.summary, self._core.count
         for thread in dict.fromkeys(episode["thread"] for episode in state["chosen"] if episode["thread"]):
             scope = self._scope(state, thread)
-            folded += yield from summarize(scope, store, model, config=config, count=count, meter=meter)
+            count_folded = yield from summarize(scope, store, model, config=config, count=count, meter=meter)
+            folded |= {thread: count_folded} if count_folded else {}
         return folded
 
     def done(self, state: MemorizeState) -> Flow[MemorizeState]:

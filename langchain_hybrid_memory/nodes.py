@@ -13,6 +13,7 @@ from langchain_hybrid_memory._flow import Flow, arun, call, run
 from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.chat_model import create_chat_model
 from langchain_hybrid_memory.core import Core
+from langchain_hybrid_memory.events import tell_learned
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
 
 
@@ -81,5 +82,6 @@ def recorded_turn(state: MemoryState, core: Core, background: Background) -> Flo
     update = yield from core.recorded(state)
     scope = core.scope()
     if scope is not None and not scope.is_read_only:
-        yield from background.after_turn(scope.user_id, core.store())
+        report = yield from background.after_turn(scope.user_id, core.store())
+        yield from tell_learned(scope.thread_id, report)
     return update

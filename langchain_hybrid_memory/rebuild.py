@@ -118,7 +118,7 @@ class _Run:
         given = MemorizeState(
             user_id=self._scope.user_id, learns=True, is_due=True, is_forced=True, is_staged=True, owner=self._owner
         )
-        config = RunnableConfig(callbacks=[], run_name="rebuild", recursion_limit=RECURSION_LIMIT)
+        config = RunnableConfig(callbacks=list(self._core.tracers), run_name="rebuild", recursion_limit=RECURSION_LIMIT)
         result: dict[str, Any] = yield from invoke(self._graph, given, config)
         self.report = add_reports(self.report, cast("Report", result["report"]))
         left = yield from load(staged(self._scope), self._store)

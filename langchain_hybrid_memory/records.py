@@ -15,6 +15,8 @@ Trust: TypeAlias = Literal["user", "assistant", "tool", "document"]
 TRUST_ORDER: Mapping[Trust, int] = {"user": 3, "assistant": 2, "tool": 1, "document": 0}
 EDIT = "edit-"
 """The episode of a correction by the user, and so its key, begins with this."""
+SAVED = "save-"
+"""The episode of a fact that the assistant was asked to keep, and so its key, begins with this."""
 
 
 class StoredMessage(TypedDict):

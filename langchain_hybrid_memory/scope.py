@@ -104,9 +104,10 @@ def encode(identifier: str) -> str:
     )
 
 
-def current_scope(root: str) -> Scope | None:
+def current_scope(root: str, *, user_id: str = "") -> Scope | None:
     """The scope of the run this is called in; `None` where memory is switched off for it.
 
+    A `user_id` that the application has bound beforehand goes before whom the run names.
     The user comes from `context.user_id`, `configurable["user_id"]`, `configurable["langgraph_user_id"]` or the
     authenticated user of a LangGraph server, in this order; the switch from `context.memory` or
     `configurable["memory"]`.
@@ -117,15 +118,17 @@ def current_scope(root: str) -> Scope | None:
     """
     runtime = get_runtime()
     configurable = get_config().get("configurable", {})
-    switch = _from_context(runtime.context, "memory") or configurable.get("memory", "on")
+    context, server_info = (runtime.context, runtime.server_info) if runtime else (None, None)  # a chain has no runtime
+    switch = _from_context(context, "memory") or configurable.get("memory", "on")
     if switch not in get_args(MemorySwitch):
         msg = f'configurable["memory"] is {switch!r}; use "on", "read" or "off"'
         raise ConfigurationError(msg)
     if switch == "off":
         return None
-    server = runtime.server_info.user if runtime.server_info else None
+    server = server_info.user if server_info else None
     named = (
-        _from_context(runtime.context, "user_id"),
+        user_id,
+        _from_context(context, "user_id"),
         configurable.get("user_id"),
         configurable.get("langgraph_user_id"),
         server.identity if server else None,

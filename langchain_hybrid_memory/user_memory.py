@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
+from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import GetOp, Item
 
@@ -17,14 +18,15 @@ from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.config import RecallConfig
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance, Receipt
-from langchain_hybrid_memory.ranking import in_context
 from langchain_hybrid_memory.rebuild import Progress, Rebuilt, rebuild
+from langchain_hybrid_memory.retriever import MemoryRetriever
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.correct import edit, pin
+from langchain_hybrid_memory.steps.find import EVERY_KIND, HitKind, find
 from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact
 from langchain_hybrid_memory.steps.look import entities, entity, facts_at, timeline, why
-from langchain_hybrid_memory.steps.recall import fit_hits, hits_from, reranked, search_ops, without_vectors
 from langchain_hybrid_memory.steps.record import Utterance, append, utterances
+from langchain_hybrid_memory.tools import create_tools
 
 
 class UserMemory:
@@ -258,6 +260,14 @@ class UserMemory:
         """Asynchronous `forget_everything`."""
         return await arun(self._forget_everything())
 
+    def tools(self) -> list[BaseTool]:
+        """The tools of `HybridMemory.tools`, for this user whoever the run names."""
+        return create_tools(self._core, self._background, user_id=self._scope.user_id)
+
+    def as_retriever(self, *, limit: int | None = None, kinds: tuple[HitKind, ...] = EVERY_KIND) -> MemoryRetriever:
+        """The retriever of `HybridMemory.as_retriever`, for this user whoever the run names."""
+        return MemoryRetriever(self._core, user_id=self._scope.user_id, limit=limit, kinds=kinds)
+
     def append(self, spoken: Sequence[Utterance], *, thread_id: str, now: datetime) -> Flow[int]:
         """Record prepared utterances without starting to memorize; for importers, see `record`."""
         return append(
@@ -273,12 +283,16 @@ class UserMemory:
         return Scope(user_id=self._scope.user_id, thread_id=thread_id, root=self._scope.root)
 
     def _recall(self, query: str, context: Sequence[str], config: RecallConfig, *, explain: bool) -> Flow[list[Hit]]:
-        searched, store = in_context(query, context), self._core.store()
-        found = yield from batch(store, search_ops(self._scope, searched, config))
-        found = yield from without_vectors(found, self._scope, store, config)
-        now = self._core.now()
-        hits = hits_from(found, self._scope, query, config, searched=searched, now=now, explain=explain)
-        return fit_hits((yield from reranked(hits, query, config)), config, self._core.count)
+        return find(
+            self._scope,
+            self._core.store(),
+            query,
+            config=config,
+            now=self._core.now(),
+            count=self._core.count,
+            context=context,
+            explain=explain,
+        )
 
     def _record(self, messages: Sequence[BaseMessage], thread_id: str, at: datetime | None) -> Flow[int]:
         store, now = self._core.store(), self._core.now()

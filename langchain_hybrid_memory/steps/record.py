@@ -20,6 +20,8 @@ from langchain_hybrid_memory.state import Branch, MemoryState, MemoryUpdate
 from langchain_hybrid_memory.steps.marks import blanked, mark_key
 
 ROLES: Mapping[type, Role] = {HumanMessage: "user", AIMessage: "assistant", ToolMessage: "tool"}
+MEMORY = "memory"
+"""Names, in the artifact of a tool's result, which of memory's own tools gave it."""
 CONTEXT_CHARACTERS = 1_000
 """Of the message before, this many last characters serve as keyword context."""
 
@@ -268,4 +270,6 @@ def _marker(entry: Pending, scope: Scope) -> PutOp:
 def _role(message: BaseMessage) -> Role | None:
     if isinstance(message, HumanMessage) and not is_from_person(message):
         return None
+    if isinstance(message, ToolMessage) and isinstance(message.artifact, Mapping) and MEMORY in message.artifact:
+        return None  # what memory told the model: it would teach what is known already, and find itself
     return next((role for kind, role in ROLES.items() if isinstance(message, kind)), None)

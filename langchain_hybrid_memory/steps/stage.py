@@ -10,7 +10,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 from typing_extensions import TypedDict
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
-from langchain_hybrid_memory.records import EDIT, StoredEntity, StoredFact, StoredMessage, entity_key, is_held
+from langchain_hybrid_memory.records import EDIT, SAVED, StoredEntity, StoredFact, StoredMessage, entity_key, is_held
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import fact_op
 from langchain_hybrid_memory.steps.index import write
@@ -37,7 +37,8 @@ def staged(scope: Scope) -> Scope:
 def begin(scope: Scope, store: BaseStore) -> Flow[list[str]]:
     """Open the stage; the episodes that an interrupted rebuild has done already.
 
-    What the user pinned and corrected is taken over first, so that what is derived settles against it.
+    What the user pinned and corrected, and what was saved at a wish, is taken over first, so that what is derived
+    settles against it.
     """
     plan = yield from _plan(scope, store)
     left = yield from load(staged(scope), store)
@@ -45,7 +46,7 @@ def begin(scope: Scope, store: BaseStore) -> Flow[list[str]]:
     if plan is not None:
         return plan["done"]
     facts = yield from _facts(scope, store)
-    held = {key: _as_told(fact) for key, fact in facts.items() if is_held(fact)}
+    held = {key: _as_told(fact) for key, fact in facts.items() if is_held(fact) or _is_saved(fact)}
     yield from write(store, [*(fact_op(staged(scope), key, fact) for key, fact in held.items()), _plan_op(scope, [])])
     return []
 
@@ -85,7 +86,7 @@ def finish(scope: Scope, store: BaseStore) -> Flow[bool]:
     kept = {key: f for key, f in old.items() if key not in new and (is_held(f) or f["episode"] not in done)}
     ops: list[Op] = [PutOp(scope.namespace("facts"), key, None) for key in old if key not in {*new, *kept}]
     ops += [fact_op(scope, key, fact) for key, fact in new.items() if old.get(key) != fact]
-    ops += yield from _entity_ops(scope, store, kept)
+    ops += yield from _entity_ops(scope, store, kept | {key: fact for key, fact in new.items() if _is_saved(fact)})
     summaries = yield from listing(store, aside.namespace("summaries"))
     ops += [PutOp(scope.namespace("summaries"), item.key, item.value, index=False) for item in summaries]
     yield from write(store, ops)
@@ -136,6 +137,10 @@ def _episode(key: str, said: list[StoredMessage], scope: Scope) -> Episode:
             }
         },
     )
+
+
+def _is_saved(fact: StoredFact) -> bool:
+    return fact["episode"].startswith(SAVED)
 
 
 def _as_told(fact: StoredFact) -> StoredFact:

@@ -14,6 +14,8 @@ from tests.doubles.life import INTRODUCTION, KNOWN, configured, count, learning_
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from langchain_hybrid_memory._flow import Flow
+    from langchain_hybrid_memory.memorize import Report
     from tests.doubles.doors import Mode
     from tests.doubles.life import Life
 
@@ -97,10 +99,15 @@ async def test_second_thread_finds_what_was_said_a_second_ago_without_extraction
     assert brain is None or not brain.calls
 
 
+def indexing_nothing(*_: object) -> Flow[Report]:
+    yield from ()
+    return {}
+
+
 async def test_second_thread_finds_it_before_anything_is_indexed(
     tmp_path: Path, mode: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Background, "after_turn", lambda *_: iter(()))
+    monkeypatch.setattr(Background, "after_turn", indexing_nothing)
     async with open_life(mode, tmp_path, brain=None) as life:
         await life.say("The boiler man is called Ferdinand.", thread="first")
         await life.say("What is the boiler man called?", thread="second")

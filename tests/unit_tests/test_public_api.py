@@ -29,6 +29,7 @@ PUBLIC = [
     "HybridMemoryMiddleware",
     "ImportFormatError",
     "MemorizeConfig",
+    "MemoryRetriever",
     "Message",
     "MissingUserError",
     "ModelUnavailableError",
