@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AnyMessage, SystemMessage
-from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 from langgraph.store.base import BaseStore
 
@@ -22,12 +21,9 @@ from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
-from langchain_hybrid_memory.steps.compose import compose
+from langchain_hybrid_memory.steps.compose import compose, is_stale
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import record
-
-TOOL_NODE = "tools"
-"""The name of the node that runs an agent's tools."""
 
 logger = logging.getLogger("langchain_hybrid_memory")
 
@@ -64,13 +60,10 @@ class Core:
     def scope(self) -> Scope | None:
         """The scope of the run this is called in; `None` where memory is switched off for it.
 
-        A run nested in another agent's tool may recall and leaves no trace: its "user" is that agent's model.
-
         Raises:
             MissingUserError: If the run names no user.
         """
-        scope = current_scope(self.root)
-        return replace(scope, is_read_only=True) if scope and _is_in_a_tool() else scope
+        return current_scope(self.root)
 
     def recalled(self, state: MemoryState) -> Flow[MemoryUpdate]:
         """The recall step for the present run; where it fails, the turn goes on with the window alone."""
@@ -105,15 +98,29 @@ class Core:
         outcome = yield from attempt(self.ledger.timed("record", recording, turns=_turn(state, scope)))
         return _value_or_logged(outcome, "record", otherwise={})
 
+    def refreshed(self, state: MemoryState) -> Flow[MemoryUpdate]:
+        """Recall anew where what the state holds was brought for other words; nothing where it still counts."""
+        return (yield from self.recalled(state)) if is_stale(state.get("recalled"), state["messages"]) else {}
+
     def composed(
-        self, state: MemoryState, system_prompt: str | SystemMessage | None
+        self,
+        state: MemoryState,
+        system_prompt: str | SystemMessage | None,
+        messages: Sequence[AnyMessage] | None = None,
     ) -> tuple[SystemMessage | None, list[AnyMessage]]:
-        """The prompt of a model call: the system message, if any, and what follows it."""
+        """The prompt of a model call: the system message, if any, and what follows it.
+
+        Args:
+            state: What the thread holds.
+            system_prompt: The application's own.
+            messages: What the model is to see of the thread, where that is not the state's.
+        """
+        recalled = state.get("recalled")
         return compose(
-            state["messages"],
+            state["messages"] if messages is None else messages,
             system_prompt=system_prompt,
             summary=state.get("summary"),
-            recalled=state.get("recalled"),
+            recalled=None if is_stale(recalled, state["messages"]) else recalled,
             pinned=state.get("pinned"),
             buffer=self.buffer,
             placement=self.recall.placement,
@@ -143,12 +150,6 @@ def _passed_over(state: MemoryState) -> MemoryUpdate:
         return {}
     last = str(state["messages"][-1].id)
     return {"recorded_through": last, "skipped_through": last}
-
-
-def _is_in_a_tool() -> bool:
-    """Whether the present run was started by a tool: the last part of its namespace is its own node."""
-    *parents, _ = str(get_config().get("configurable", {}).get("checkpoint_ns", "")).split("|")
-    return any(parent.partition(":")[0] == TOOL_NODE for parent in parents)
 
 
 def _store_of_run() -> BaseStore | None:
