@@ -18,6 +18,7 @@ from langchain_hybrid_memory.redaction import Redactor, keep_everything
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.state import Branch, MemoryState, MemoryUpdate
 from langchain_hybrid_memory.steps.marks import blanked, mark_key
+from langchain_hybrid_memory.steps.words import words_of
 
 ROLES: Mapping[type, Role] = {HumanMessage: "user", AIMessage: "assistant", ToolMessage: "tool"}
 CONTEXT_CHARACTERS = 1_000
@@ -91,19 +92,20 @@ def append(
 def utterances(messages: Sequence[BaseMessage], *, now: datetime, start: int = 0) -> list[Utterance]:
     """What people, the assistant and tools said: no system text, nothing a middleware made, nothing without words.
 
+    A picture, recording or file in a message is remembered as a placeholder.
     Positions count from `start`.
     """
     return [
         Utterance(
             id=str(message.id),
             role=role,
-            text=message.text,
+            text=text,
             at=now,
             position=position,
             speaker=message.name if role == "user" else None,
         )
         for position, message in enumerate(messages, start)
-        if (role := _role(message)) is not None and message.text.strip()
+        if (role := _role(message)) is not None and (text := words_of(message)).strip()
     ]
 
 
