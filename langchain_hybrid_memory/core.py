@@ -22,6 +22,7 @@ from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
 from langchain_hybrid_memory.steps.compose import compose, is_stale
+from langchain_hybrid_memory.steps.prune import prune
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import record
 
@@ -94,9 +95,14 @@ class Core:
         scope = self.scope()
         if scope is None or scope.is_read_only:
             return _passed_over(state)
-        recording = record(state, scope, self.store(), now=self.now(), redact=self.redact, learns=self.learns)
+        now = self.now()
+        recording = record(state, scope, self.store(), now=now, redact=self.redact, learns=self.learns)
         outcome = yield from attempt(self.ledger.timed("record", recording, turns=_turn(state, scope)))
-        return _value_or_logged(outcome, "record", otherwise={})
+        update = _value_or_logged(outcome, "record", otherwise={})
+        if not update or not self.buffer.is_pruned:
+            return update
+        pruned = yield from attempt(prune(state, scope, self.store(), now=now, redact=self.redact))
+        return {**update, **_value_or_logged(pruned, "prune", otherwise={})}
 
     def refreshed(self, state: MemoryState) -> Flow[MemoryUpdate]:
         """Recall anew where what the state holds was brought for other words; nothing where it still counts."""

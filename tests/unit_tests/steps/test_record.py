@@ -111,7 +111,7 @@ async def test_positions_go_on_across_turns(drive: Driver, store: WatchedStore) 
         "a3": 6,
     }
     (thread,) = store.search(ALEX.namespace("threads"))
-    assert thread.value == {"last_at": iso(0), "length": 7}
+    assert thread.value == {"last_at": iso(0), "length": 7, "last_id": "a3"}
 
 
 @pytest.mark.parametrize(
