@@ -91,4 +91,4 @@ def _is_done(
     words, key = words_of(message), str(message.id)
     if not words.strip():
         return True
-    return key in settled and (logged[key]["role"] == "tool" or logged[key]["text"] == redact(words))
+    return key in settled and logged[key]["text"] == redact(words)

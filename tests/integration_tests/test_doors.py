@@ -204,20 +204,13 @@ async def test_agent_whose_tool_fails_has_its_turn_swept_up_by_the_next(mode: Mo
 # --- the same from every door, `UserMemory` included ---
 
 MIDDAY = datetime(2026, 5, 4, 12, tzinfo=UTC)
-SAME = (
-    "role",
-    "text",
-    "context",
-    "speaker",
-    "position",
-    "thread",
-    "category",
-    "entities",
-    "subject",
-    "attribute",
-    "value",
-)
-SAME += ("trust", "quote", "said_at", "valid_at", "name", "type", "aliases", "messages", "last_at", "length")
+SAME = {
+    "messages": ("role", "text", "context", "speaker", "position", "thread"),
+    "facts": ("text", "category", "entities", "subject", "attribute", "value", "trust", "quote", "said_at", "valid_at"),
+    "entities": ("name", "type", "aliases"),
+    "summaries": ("text", "messages"),
+    "threads": ("last_at", "length"),
+}
 
 
 async def kept_by(mode: Mode, door: str) -> dict[str, Any]:
@@ -234,7 +227,7 @@ async def kept_by(mode: Mode, door: str) -> dict[str, Any]:
             await life.say(text)
     await life.flush()
     found = await life.call(life.memory.store, "search", ("memory",), limit=1_000)
-    values = [(*item.namespace[3:4], *((name, item.value.get(name)) for name in SAME)) for item in found]
+    values = [(kind, [item.value[name] for name in SAME[kind]]) for item in found for kind in item.namespace[3:4]]
     hits = await life.call(alex, "recall", "What do you know about Sarah?")
     block = ""
     if door != "user memory":
