@@ -19,6 +19,8 @@ WIDE_FROM = "\u2e80"
 """First character of the East Asian scripts, where a character is about one token."""
 MESSAGE_TOKENS = 4
 """What a chat format adds around one message."""
+NO_RESULT = "No result: this call was not carried out."
+"""Answers a tool call in the prompt that nothing answers in the thread."""
 
 
 def approximate_tokens(text: str) -> int:
@@ -91,6 +93,36 @@ def window(
             break
         first = index
     return spoken[_later_cut(spoken, first, newest_turn) if first > start else start :]
+
+
+def mended(messages: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Leave out results without a call, and answer calls without a result, as a model refuses either.
+
+    They come about where a person writes on instead of approving a call, a tool fails, or messages are taken out of a
+    thread. A result further down answers its call; all else stays, in order.
+    """
+    calls: dict[str | None, int] = {}
+    orphans: set[int] = set()
+    unanswered: dict[int, list[str | None]] = {}
+    for index, message in enumerate(messages):
+        if isinstance(message, AIMessage):
+            unanswered[index] = [call["id"] for call in message.tool_calls]
+            known = [*unanswered[index], *(call["id"] for call in message.invalid_tool_calls)]
+            calls |= dict.fromkeys(known, index)
+        elif isinstance(message, ToolMessage):
+            call = calls.pop(message.tool_call_id, None)
+            if call is None:
+                orphans.add(index)
+            elif message.tool_call_id in unanswered[call]:
+                unanswered[call].remove(message.tool_call_id)
+    whole: list[AnyMessage] = []
+    for index, message in enumerate(messages):
+        if index not in orphans:
+            whole.append(message)
+        whole += [
+            ToolMessage(NO_RESULT, tool_call_id=call, status="error") for call in unanswered.get(index, ()) if call
+        ]
+    return whole
 
 
 def last_human(messages: Sequence[AnyMessage]) -> int:

@@ -43,6 +43,9 @@ class BufferConfig(_Checked):
     """At most this many messages; the newest turn is always whole."""
     max_tokens: int = 8_000
     """At most this many tokens; the newest turn is always whole."""
+    is_pruned: bool = False
+    """Whether turns are taken out of the thread's `messages` once they are summarized, extracted and recorded, so that
+    its checkpoints stay small. Old checkpoints keep them. Needs LangGraph's reducer `add_messages` on the channel."""
 
 
 @dataclass(frozen=True, kw_only=True)

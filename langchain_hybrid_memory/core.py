@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -25,13 +25,11 @@ from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary
-from langchain_hybrid_memory.steps.compose import compose
+from langchain_hybrid_memory.steps.compose import compose, is_stale
+from langchain_hybrid_memory.steps.prune import prune
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import cursor_index, record, rememberable
 from langchain_hybrid_memory.turns import Place, Turns
-
-TOOL_NODE = "tools"
-"""The name of the node that runs an agent's tools."""
 
 logger = logging.getLogger("langchain_hybrid_memory")
 
@@ -72,13 +70,10 @@ class Core:
     def scope(self, user_id: str = "") -> Scope | None:
         """The scope of the run this is called in, or of a bound user; `None` where memory is switched off for it.
 
-        A run nested in another agent's tool may recall and leaves no trace: its "user" is that agent's model.
-
         Raises:
             MissingUserError: If the run names no user.
         """
-        scope = current_scope(self.root, user_id=user_id)
-        return replace(scope, is_read_only=True) if scope and _is_in_a_tool() else scope
+        return current_scope(self.root, user_id=user_id)
 
     def recalled(self, state: MemoryState) -> Flow[MemoryUpdate]:
         """The recall step for the present run; where it fails, the turn goes on with what the thread has.
@@ -112,12 +107,17 @@ class Core:
         scope = self.scope()
         if scope is None or scope.is_read_only:
             return _passed_over(state)
-        recording = record(state, scope, self.store(), now=self.now(), redact=self.redact, learns=self.learns)
+        now = self.now()
+        recording = record(state, scope, self.store(), now=now, redact=self.redact, learns=self.learns)
         outcome = yield from self._in_time(recording, "record", state, scope)
         if outcome.error is None:
-            ids = _said_in_turn(state, now=self.now())
+            ids = _said_in_turn(state, now=now)
             yield from tell("memory.recorded", scope.thread_id, ids=ids, messages=len(ids))
-        return outcome.value or {}
+        if not outcome.value or not self.buffer.is_pruned:
+            return outcome.value or {}
+        pruning = prune(state, scope, self.store(), now=now, redact=self.redact)
+        pruned = yield from self._in_time(pruning, "prune", state, scope)
+        return {**outcome.value, **(pruned.value or {})}
 
     def _in_time(
         self, flow: Flow[MemoryUpdate], step: str, state: MemoryState, scope: Scope
@@ -145,15 +145,29 @@ class Core:
         """Within this block the newest message is being answered, and no other turn may begin on its thread."""
         return self.turns.answering(_place(), _asked(state))
 
+    def refreshed(self, state: MemoryState) -> Flow[MemoryUpdate]:
+        """Recall anew where what the state holds was brought for other words; nothing where it still counts."""
+        return (yield from self.recalled(state)) if is_stale(state.get("recalled"), state["messages"]) else {}
+
     def composed(
-        self, state: MemoryState, system_prompt: str | SystemMessage | None
+        self,
+        state: MemoryState,
+        system_prompt: str | SystemMessage | None,
+        messages: Sequence[AnyMessage] | None = None,
     ) -> tuple[SystemMessage | None, list[AnyMessage]]:
-        """The prompt of a model call: the system message, if any, and what follows it."""
+        """The prompt of a model call: the system message, if any, and what follows it.
+
+        Args:
+            state: What the thread holds.
+            system_prompt: The application's own.
+            messages: What the model is to see of the thread, where that is not the state's.
+        """
+        recalled = state.get("recalled")
         return compose(
-            state["messages"],
+            state["messages"] if messages is None else messages,
             system_prompt=system_prompt,
             summary=state.get("summary"),
-            recalled=state.get("recalled"),
+            recalled=None if is_stale(recalled, state["messages"]) else recalled,
             pinned=state.get("pinned"),
             buffer=self.buffer,
             placement=self.recall.placement,
@@ -163,7 +177,9 @@ class Core:
 
 def _degraded(state: MemoryState, scope: Scope, why: str) -> MemoryUpdate:
     """What a turn goes on with that could not recall: what the thread has of this user from earlier turns."""
-    update = MemoryUpdate(recalled=Recalled(message_id=_asked(state), digest="", keys=[], text="", degraded=why))
+    update = MemoryUpdate(
+        recalled=Recalled(message_id=_asked(state), digest=_digest(state), keys=[], text="", degraded=why)
+    )
     if not _is_of(state.get("summary"), scope):
         update["summary"] = None
     if not _is_of(state.get("pinned"), scope):
@@ -201,21 +217,17 @@ def _asked(state: MemoryState) -> str:
     return str(messages[last_human(messages)].id) if messages else ""
 
 
+def _digest(state: MemoryState) -> str:
+    messages = state["messages"]
+    return fingerprint(messages[last_human(messages)].text) if messages else ""
+
+
 def _place() -> Place:
-    """Where the present run's turn takes place."""
-    thread = get_config().get("configurable", {}).get("thread_id")
-    return (str(thread), *_parents()) if thread else ()
-
-
-def _parents() -> list[str]:
-    """The nodes that the present run is within: the last part of its namespace is its own node."""
-    *parents, _ = str(get_config().get("configurable", {}).get("checkpoint_ns", "")).split("|")
-    return parents
-
-
-def _is_in_a_tool() -> bool:
-    """Whether the present run was started by a tool."""
-    return any(parent.partition(":")[0] == TOOL_NODE for parent in _parents())
+    """Where the present run's turn takes place: its thread, and the nodes it is within, the last being its own."""
+    configurable = get_config().get("configurable", {})
+    *parents, _ = str(configurable.get("checkpoint_ns", "")).split("|")
+    thread = configurable.get("thread_id")
+    return (str(thread), *parents) if thread else ()
 
 
 def _store_of_run() -> BaseStore | None:

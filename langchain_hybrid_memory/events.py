@@ -34,7 +34,7 @@ class DegradedEvent(TypedDict):
     type: Literal["memory.degraded"]
     thread_id: str
     step: str
-    """`recall` or `record`."""
+    """`recall`, `record` or `prune`."""
     why: str
 
 

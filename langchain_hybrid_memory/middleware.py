@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from langchain.agents.middleware.types import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.agents.middleware.types import AgentMiddleware, ExtendedModelResponse, ModelRequest, ModelResponse
 from langgraph.runtime import Runtime
+from langgraph.types import Command
 
-from langchain_hybrid_memory._flow import arun, run
+from langchain_hybrid_memory._flow import Flow, arun, run
 from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.nodes import recorded_turn
-from langchain_hybrid_memory.state import MemoryAgentState, MemoryState
+from langchain_hybrid_memory.state import MemoryAgentState, MemoryState, MemoryUpdate
+
+SUMMARIZER = "summarization"
+"""How LangChain's `SummarizationMiddleware` marks the message it puts in the place of others."""
+
+logger = logging.getLogger("langchain_hybrid_memory")
 
 
 class HybridMemoryMiddleware(AgentMiddleware[MemoryAgentState, Any]):
@@ -25,6 +32,7 @@ class HybridMemoryMiddleware(AgentMiddleware[MemoryAgentState, Any]):
         super().__init__()
         self._core = core
         self._background = background
+        self._has_warned = False
 
     @property
     def name(self) -> str:
@@ -39,17 +47,21 @@ class HybridMemoryMiddleware(AgentMiddleware[MemoryAgentState, Any]):
         """Recall what matters for the newest message."""
         return dict(await arun(self._core.recalled(state)))
 
-    def wrap_model_call(self, request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse]) -> ModelResponse:
+    def wrap_model_call(
+        self, request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse]
+    ) -> ModelResponse | ExtendedModelResponse:
         """Show the model the composed view; the state's messages stay untouched."""
+        composed, update = run(self._composed(request))
         with self._core.answering(cast("MemoryState", request.state)):
-            return handler(self._composed(request))
+            return _with_update(handler(composed), update)
 
     async def awrap_model_call(
         self, request: ModelRequest, handler: Callable[[ModelRequest], Awaitable[ModelResponse]]
-    ) -> ModelResponse:
+    ) -> ModelResponse | ExtendedModelResponse:
         """Show the model the composed view; the state's messages stay untouched."""
+        composed, update = await arun(self._composed(request))
         with self._core.answering(cast("MemoryState", request.state)):
-            return await handler(self._composed(request))
+            return _with_update(await handler(composed), update)
 
     def after_agent(self, state: MemoryAgentState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Put the turn on record and have it memorized."""
@@ -59,7 +71,26 @@ class HybridMemoryMiddleware(AgentMiddleware[MemoryAgentState, Any]):
         """Put the turn on record and have it memorized."""
         return dict(await arun(recorded_turn(state, self._core, self._background)))
 
-    def _composed(self, request: ModelRequest) -> ModelRequest:
-        state = cast("MemoryState", {**request.state, "messages": request.messages})
-        system, messages = self._core.composed(state, request.system_message)
-        return request.override(messages=messages, system_message=system)
+    def _composed(self, request: ModelRequest) -> Flow[tuple[ModelRequest, MemoryUpdate]]:
+        state = cast("MemoryState", request.state)
+        self._warn_of_second_summary(state)
+        update = yield from self._core.refreshed(state)
+        system, messages = self._core.composed(
+            cast("MemoryState", {**state, **update}), request.system_message, request.messages
+        )
+        return request.override(messages=messages, system_message=system), update
+
+    def _warn_of_second_summary(self, state: MemoryState) -> None:
+        """Say once that another middleware summarizes too: its summary replaces messages, ours stands beside them."""
+        is_summarized = any(m.additional_kwargs.get("lc_source") == SUMMARIZER for m in state["messages"])
+        if self._has_warned or not self._core.learns or not is_summarized:
+            return
+        self._has_warned = True
+        logger.warning(
+            "SummarizationMiddleware and this memory both summarize the thread: each costs model calls, and the former "
+            "takes messages out of the checkpoint. Leave it out; `BufferConfig` and `SummaryConfig` do the same"
+        )
+
+
+def _with_update(response: ModelResponse, update: MemoryUpdate) -> ModelResponse | ExtendedModelResponse:
+    return ExtendedModelResponse(response, Command(update=dict(update))) if update else response

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, SystemMessage
@@ -66,10 +66,11 @@ class Nodes:
         chat_model = create_chat_model(model) if isinstance(model, str) else model
 
         def step(state: MemoryState) -> Flow[dict[str, Any]]:
-            system, messages = self._core.composed(state, system_prompt)
+            update = yield from self._core.refreshed(state)
+            system, messages = self._core.composed(cast("MemoryState", {**state, **update}), system_prompt)
             with self._core.answering(state):
                 answer = yield from call(chat_model, [system, *messages] if system else messages)
-            return {"messages": [answer]}
+            return {**update, "messages": [answer]}
 
         return StepNode(step, "respond")
 

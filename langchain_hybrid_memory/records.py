@@ -40,6 +40,8 @@ class StoredMessage(TypedDict):
     is_abandoned: bool
     """Whether the thread went on without it: it was regenerated, or a message before it was edited."""
     is_indexed: bool
+    is_edited: NotRequired[bool]
+    """Whether other words stood under its id before, which a summary may hold in the place of these."""
     day_words: NotRequired[str]
     """Its day as a question would name it: helps keyword search to find it."""
 
@@ -120,6 +122,8 @@ class StoredThread(TypedDict):
     last_at: str
     length: int
     """How many messages the thread had when it was last written to."""
+    last_id: NotRequired[str]
+    """Id of the last of them."""
 
 
 class Pending(TypedDict):

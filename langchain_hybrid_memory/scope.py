@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -17,6 +18,8 @@ MemorySwitch: TypeAlias = Literal["on", "read", "off"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 DERIVED: tuple[Kind, ...] = ("facts", "entities", "summaries")
 """What a rebuild makes anew."""
+NESTING_NODE = re.compile(r"tools|.+\.(before|after)_(agent|model)")
+"""Nodes of an agent whose code may run another agent; the first is where LangGraph runs tools."""
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-@+")
 
 
@@ -110,7 +113,8 @@ def current_scope(root: str, *, user_id: str = "") -> Scope | None:
     A `user_id` that the application has bound beforehand goes before whom the run names.
     The user comes from `context.user_id`, `configurable["user_id"]`, `configurable["langgraph_user_id"]` or the
     authenticated user of a LangGraph server, in this order; the switch from `context.memory` or
-    `configurable["memory"]`.
+    `configurable["memory"]`. A run nested in another agent, in a tool or a hook of it, leaves no trace, as its "user"
+    is that agent's model; unless `configurable["record_nested"]` says otherwise.
 
     Raises:
         MissingUserError: If none of them names a user.
@@ -136,10 +140,16 @@ def current_scope(root: str, *, user_id: str = "") -> Scope | None:
     return Scope(
         user_id=next((user for user in named if user), ""),
         thread_id=str(configurable.get("thread_id") or ""),
-        is_read_only=switch == "read",
+        is_read_only=switch == "read" or (_is_nested(configurable) and not configurable.get("record_nested")),
         is_fork="checkpoint_id" in get_config().get("metadata", {}),
         root=root,
     )
+
+
+def _is_nested(configurable: Mapping[str, Any]) -> bool:
+    """Whether another agent started the present run: the last part of its namespace is its own node."""
+    *parents, _ = str(configurable.get("checkpoint_ns", "")).split("|")
+    return any(NESTING_NODE.fullmatch(parent.partition(":")[0]) for parent in parents)
 
 
 def _from_context(context: object, name: str) -> Any:

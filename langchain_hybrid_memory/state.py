@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, NotRequired
 
 from langchain.agents.middleware.types import AgentState, PrivateStateAttr
-from langchain_core.messages import AnyMessage
+from langchain_core.messages import AnyMessage, RemoveMessage
 from langgraph.graph.message import add_messages
 from typing_extensions import TypedDict
 
@@ -53,6 +53,8 @@ class Branch(TypedDict):
 class MemoryUpdate(TypedDict, total=False):
     """What a step changes in the state."""
 
+    messages: list[RemoveMessage]
+    """Only where pruning is on."""
     recorded_through: str
     skipped_through: str
     branch: Branch

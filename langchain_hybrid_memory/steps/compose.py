@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 from langchain_core.messages import AnyMessage, SystemMessage
 
-from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens, cut_text, fit, is_from_person, window
+from langchain_hybrid_memory.budget import (
+    TokenCounter,
+    approximate_tokens,
+    cut_text,
+    fit,
+    is_from_person,
+    last_human,
+    mended,
+    window,
+)
 from langchain_hybrid_memory.config import BufferConfig, Placement
 from langchain_hybrid_memory.memories import Fact, Hit, Message
 from langchain_hybrid_memory.records import fingerprint
@@ -43,12 +52,13 @@ def compose(
 
     The system message changes only when the summary or a pin does, so a prefix cache holds from turn to turn.
     The recalled block stands in the newest human message, in front of its words, and stays there through a tool loop.
+    A model that refuses a second system message, or a tool call and result without each other, finds neither.
 
     Args:
         messages: The whole thread, oldest first; system messages in it lead the prompt.
         system_prompt: The application's own.
         summary: The digest of this branch; its messages are not shown again.
-        recalled: What recall brought; ignored when it was brought for another message.
+        recalled: What recall brought; left out where its message is not shown, see `is_stale` for its words.
         buffer: Limits of the verbatim part.
         pinned: The facts that stand in every prompt.
         placement: Where the recalled block stands; in the system message it changes with every turn.
@@ -57,12 +67,25 @@ def compose(
     Returns:
         The system message, if there is one, and the messages that follow it.
     """
-    shown = visible(messages, summary, buffer=buffer, count=count)
+    shown = mended(visible(messages, summary, buffer=buffer, count=count))
     parts = [system_prompt, *(m for m in messages if isinstance(m, SystemMessage))]
     if placement == "system":
         is_for_newest = any(_is_recalled_for(message, recalled) for message in shown)
-        return _system(parts, pinned, summary, recalled["text"] if recalled and is_for_newest else ""), list(shown)
+        return _system(parts, pinned, summary, recalled["text"] if recalled and is_for_newest else ""), shown
     return _system(parts, pinned, summary), [_with_recalled(message, recalled) for message in shown]
+
+
+def is_stale(recalled: Recalled | None, messages: Sequence[AnyMessage]) -> bool:
+    """Whether a block was brought for another message than the newest one of a person, or for other words of it.
+
+    So it is after a checkpoint was edited, and after a middleware such as LangChain's for personal data rewrote what
+    was said.
+    """
+    if recalled is None or not messages:
+        return False
+    asked = messages[last_human(messages)]
+    is_same = _is_recalled_for(asked, recalled) and fingerprint(asked.text) == recalled["digest"]
+    return is_from_person(asked) and not is_same
 
 
 def visible(
@@ -158,9 +181,7 @@ def _with_recalled(message: AnyMessage, recalled: Recalled | None) -> AnyMessage
 
 
 def _is_recalled_for(message: AnyMessage, recalled: Recalled | None) -> bool:
-    if not recalled or message.id != recalled["message_id"] or not is_from_person(message):
-        return False
-    return fingerprint(message.text) == recalled["digest"]
+    return recalled is not None and message.id == recalled["message_id"] and is_from_person(message)
 
 
 def _text(text: str) -> dict[str, str]:

@@ -13,11 +13,21 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 from langchain_hybrid_memory._flow import Flow, batch
 from langchain_hybrid_memory.budget import is_from_person
 from langchain_hybrid_memory.ranking.dates import day_words
-from langchain_hybrid_memory.records import Pending, Role, StoredMark, StoredMessage, StoredThread, fingerprint, to_iso
+from langchain_hybrid_memory.records import (
+    Pending,
+    Role,
+    StoredMark,
+    StoredMessage,
+    StoredThread,
+    fingerprint,
+    from_iso,
+    to_iso,
+)
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.state import Branch, MemoryState, MemoryUpdate
 from langchain_hybrid_memory.steps.marks import blanked, mark_key
+from langchain_hybrid_memory.steps.words import words_of
 
 ROLES: Mapping[type, Role] = {HumanMessage: "user", AIMessage: "assistant", ToolMessage: "tool"}
 MEMORY = "memory"
@@ -36,6 +46,8 @@ class Utterance:
     at: datetime
     position: int
     speaker: str | None = None
+    is_edited: bool = False
+    """Whether it said something else in an earlier turn than the newest."""
 
 
 class Place(NamedTuple):
@@ -86,26 +98,28 @@ def append(
     What the log holds already, under the same id and with the same text, is left alone.
     """
     known, fresh = yield from _unknown(spoken, scope, store, redact=redact)
-    yield from batch(store, log(known, fresh, scope, now=now, redact=redact, learns=learns))
+    before = yield from _said_before(spoken, scope, store)
+    yield from batch(store, log([*before, *known], fresh, scope, now=now, redact=redact, learns=learns))
     return len(fresh)
 
 
 def utterances(messages: Sequence[BaseMessage], *, now: datetime, start: int = 0) -> list[Utterance]:
     """What people, the assistant and tools said: no system text, nothing a middleware made, nothing without words.
 
+    A picture, recording or file in a message is remembered as a placeholder.
     Positions count from `start`.
     """
     return [
         Utterance(
             id=str(message.id),
             role=role,
-            text=message.text,
+            text=text,
             at=now,
             position=position,
             speaker=message.name if role == "user" else None,
         )
         for position, message in enumerate(messages, start)
-        if (role := _role(message)) is not None and message.text.strip()
+        if (role := _role(message)) is not None and (text := words_of(message)).strip()
     ]
 
 
@@ -160,7 +174,7 @@ def log(
     ]
     puts = [_message(spoken, index, episodes[index], scope, redact=redact, place=place) for index in written]
     offset = place.offset if place else 0
-    thread = StoredThread(last_at=to_iso(now), length=spoken[-1].position + offset + 1)
+    thread = StoredThread(last_at=to_iso(now), length=spoken[-1].position + offset + 1, last_id=spoken[-1].id)
     return [*markers, *puts, PutOp(scope.namespace("threads"), scope.thread_id, dict(thread), index=False)]
 
 
@@ -218,10 +232,31 @@ def _unknown(
     keys = {mark_key(scope.thread_id, message_id): message_id for message_id in other}
     items = yield from batch(store, [GetOp(scope.namespace("forgotten"), key) for key in keys])
     marks = {keys[item.key]: cast("StoredMark", item.value) for item in items if isinstance(item, Item)}
+    newest = max((said.position for said in spoken if said.role == "user"), default=0)
     left = [
-        replace(said, text=blanked(redact(said.text), marks[said.id])) if said.id in marks else said for said in spoken
+        replace(
+            said,
+            text=blanked(redact(said.text), marks[said.id]) if said.id in marks else said.text,
+            is_edited=said.id in other and said.position < newest,
+        )
+        for said in spoken
     ]
     return left, {said.id for said in left if said.id not in known or _is_edited(said, known[said.id], redact)}
+
+
+def _said_before(spoken: Sequence[Utterance], scope: Scope, store: BaseStore) -> Flow[list[Utterance]]:
+    """The last message of a thread that these go on from, as it stands in the log; none where they begin it."""
+    if not spoken or not spoken[0].position:
+        return []
+    (thread,) = yield from batch(store, [GetOp(scope.namespace("threads"), scope.thread_id)])
+    last_id = thread.value.get("last_id") if isinstance(thread, Item) else None
+    if not last_id or last_id in {said.id for said in spoken}:
+        return []
+    (item,) = yield from batch(store, [GetOp(scope.thread_messages(scope.thread_id), last_id)])
+    if not isinstance(item, Item) or not scope.owns(item.namespace):
+        return []
+    last = cast("StoredMessage", item.value)
+    return [Utterance(last["id"], last["role"], last["text"], from_iso(last["at"]), last["position"], last["speaker"])]
 
 
 def _is_edited(said: Utterance, known: str, redact: Redactor) -> bool:
@@ -257,6 +292,7 @@ def _message(
         after=(before.id if before else place.tip) if place else None,
         is_fork=scope.is_fork,
         is_abandoned=False,
+        is_edited=said.is_edited,
         is_indexed=False,
         day_words=day_words(said.at.date(), said.text),
     )

@@ -150,7 +150,8 @@ async def test_turn_answers_from_summary_and_window_and_is_made_up_for_without_a
         assert EARLY[0] in life.prompt, "from the summary"
         assert "Hello again." in life.prompt
         assert "secret" not in str(values) + str(events)
-        assert {event["type"] for event in events} == {"memory.degraded"}
+        events = [event for event in events if event["type"] == "memory.degraded"]
+        assert events
         reason = WHY[kind]
         assert (values["recalled"] or {}).get("degraded") == reason
         assert [event["why"] for event in events if event["step"] == "recall"] == ([reason] if reason else [])

@@ -16,6 +16,7 @@ from langchain_hybrid_memory.budget import (
     fit,
     is_from_person,
     last_human,
+    mended,
     message_tokens,
     window,
 )
@@ -90,6 +91,23 @@ def test_window_is_a_whole_end_of_any_history(
         tokens = sum(message_tokens(message, approximate_tokens) for message in view)
         assert len(view) <= max_messages
         assert tokens <= max_tokens
+
+
+@settings(max_examples=300, deadline=None)
+@given(histories())
+def test_mended_history_has_each_call_and_result_once_and_all_else_in_order(messages: list[AnyMessage]) -> None:
+    whole = mended(messages)
+    kept = [message for message in whole if message.id]
+    assert [message for message in messages if message in kept] == kept
+    assert not [m for m in messages if m not in kept and not isinstance(m, ToolMessage)]
+    open_calls: list[str | None] = []
+    for message in whole:
+        if isinstance(message, ToolMessage):
+            assert message.tool_call_id in open_calls, "no result without its call"
+            open_calls.remove(message.tool_call_id)
+        elif isinstance(message, AIMessage):
+            open_calls += [call["id"] for call in message.tool_calls]
+    assert not open_calls, "no call without its result"
 
 
 @settings(max_examples=300, deadline=None)

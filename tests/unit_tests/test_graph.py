@@ -126,7 +126,7 @@ async def test_message_made_of_blocks_is_kept_by_its_text_and_shown_with_its_ima
     block, text, shown = content
     assert "I live in Lisbon" in block["text"]
     assert (text, shown) == (asked.content[0], image)
-    assert "Is this where I live?" in await logged(life)
+    assert "Is this where I live? [image]" in await logged(life)
 
 
 async def test_edited_message_does_not_see_what_was_recalled_for_the_old_one(mode: Mode) -> None:

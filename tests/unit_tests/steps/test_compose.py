@@ -10,13 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 
-from langchain_hybrid_memory.budget import approximate_tokens
+from langchain_hybrid_memory.budget import NO_RESULT, approximate_tokens
 from langchain_hybrid_memory.config import BufferConfig, Placement
 from langchain_hybrid_memory.memories import Hit, fact_from, message_from
 from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.state import Recalled, ThreadSummary
-from langchain_hybrid_memory.steps.compose import CLOSING, OPENING, as_data, compose, has_quote, render, render_line
+from langchain_hybrid_memory.steps.compose import (
+    CLOSING,
+    OPENING,
+    as_data,
+    compose,
+    has_quote,
+    is_stale,
+    render,
+    render_line,
+)
 from tests.doubles.builders import ai, human, iso, known_fact, result, said, system, turns
+from tests.doubles.strict import unpaired
 
 FENCE = re.compile(r"<\s*/?\s*memory", re.IGNORECASE)
 SUMMARY = ThreadSummary(text="They talked about Lisbon.", through_id="a1")
@@ -136,14 +146,33 @@ def test_messages_themselves_are_left_as_they_are() -> None:
     "other",
     [
         Recalled(message_id="h2", digest=fingerprint("something else"), keys=[], text="BLOCK"),
-        Recalled(message_id="h1", digest=fingerprint("Where do I live?"), keys=[], text="BLOCK"),
+        Recalled(message_id="h1", digest=fingerprint("words of h1"), keys=[], text="BLOCK"),
         Recalled(message_id="gone", digest=fingerprint("Where do I live?"), keys=[], text="BLOCK"),
     ],
-    ids=["other words", "other message", "unknown message"],
+    ids=["other words", "older message", "unknown message"],
 )
-def test_block_recalled_for_another_message_is_ignored(other: Recalled) -> None:
+def test_block_recalled_for_another_message_is_stale(other: Recalled) -> None:
+    assert is_stale(other, [*turns(1, 1), human("h2", "Where do I live?")])
+
+
+def test_block_stays_good_through_a_tool_loop() -> None:
+    asked = human("h2", "Where do I live?")
+    assert not is_stale(recalled(asked), [*turns(1, 1), asked, ai("a2", calls=("c",)), result("t2", "c")])
+    assert not is_stale(None, [asked])
+    assert not is_stale(recalled(asked), [])
+
+
+def test_block_of_a_message_that_is_not_shown_is_left_out() -> None:
     history = [*turns(1, 1), human("h2", "Where do I live?")]
-    assert composed(history, recalled=other) == (None, history)
+    assert composed(history, recalled=recalled(human("gone"))) == (None, history)
+
+
+def test_call_without_a_result_and_result_without_a_call_are_mended_for_the_model_alone() -> None:
+    history = [result("t0", "gone"), *turns(1, 1), ai("a2", calls=("c", "d")), result("t2", "d"), human("h3")]
+    _, shown = composed(history)
+    assert unpaired(shown) == ""
+    assert [message.id for message in shown] == ["h1", "a1", "a2", None, "t2", "h3"]
+    assert shown[3].text == NO_RESULT
 
 
 def test_message_of_a_middleware_gets_no_block() -> None:

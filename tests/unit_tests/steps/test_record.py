@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
 from langchain_hybrid_memory.records import fingerprint, to_iso
 from langchain_hybrid_memory.scope import Scope
@@ -111,7 +111,7 @@ async def test_positions_go_on_across_turns(drive: Driver, store: WatchedStore) 
         "a3": 6,
     }
     (thread,) = store.search(ALEX.namespace("threads"))
-    assert thread.value == {"last_at": iso(0), "length": 7}
+    assert thread.value == {"last_at": iso(0), "length": 7, "last_id": "a3"}
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,9 @@ async def test_positions_go_on_across_turns(drive: Driver, store: WatchedStore) 
         human("m", "Summary so far", additional_kwargs={"lc_source": "summarization"}),
         human("m", " \n"),
         ai("m", "", calls=("c",)),
-        HumanMessage([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}], id="m"),
+        AIMessage([{"type": "thinking", "thinking": "Hm."}, {"type": "tool_use", "id": "c", "name": "look"}], id="m"),
     ],
-    ids=["system", "middleware", "blank", "call only", "picture only"],
+    ids=["system", "middleware", "blank", "call only", "thoughts only"],
 )
 async def test_what_nobody_said_is_not_recorded(drive: Driver, store: WatchedStore, silent: AnyMessage) -> None:
     update = await write(drive, store, human("h1"), silent, ai("a1"))
@@ -139,10 +139,30 @@ async def test_turn_without_words_moves_the_cursor_and_writes_nothing(drive: Dri
     assert await write(drive, store) == {}
 
 
-async def test_words_of_a_message_with_pictures_are_recorded(drive: Driver, store: WatchedStore) -> None:
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-    await write(drive, store, HumanMessage([{"type": "text", "text": "My cat"}, picture], id="h1"), ai("a1"))
-    assert messages_in(store)["h1"]["text"] == "My cat"
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+IMAGE = {"type": "image", "base64": "AAAA", "mime_type": "image/png"}
+SOUND = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+THOUGHT = {"type": "thinking", "thinking": "Hm."}
+SPOKEN: list[tuple[AnyMessage, str]] = [
+    (HumanMessage([{"type": "text", "text": "My cat"}, PICTURE], id="m"), "My cat [image]"),
+    (HumanMessage([PICTURE], id="m"), "[image]"),
+    (HumanMessage([PICTURE, "or", IMAGE], id="m"), "[image] or [image]"),
+    (HumanMessage(["one ", {"type": "text", "text": "two"}], id="m"), "one two"),
+    (HumanMessage([SOUND, PICTURE, PICTURE], id="m"), "[audio] [image] [image]"),
+    (HumanMessage(["Read", {"type": "file", "file_id": "f"}, {"type": "video"}], id="m"), "Read [file] [video]"),
+    (HumanMessage([{"type": "media", "data": "AAAA"}], id="m"), "[attachment]"),
+    (AIMessage([THOUGHT, "Here", IMAGE], id="m"), "Here [image]"),
+    (ToolMessage(["A map", IMAGE], id="m", tool_call_id="c"), "A map [image]"),
+]
+
+
+@pytest.mark.parametrize(("message", "expected"), SPOKEN, ids=[expected for _, expected in SPOKEN])
+async def test_of_a_message_of_blocks_the_text_is_kept_and_placeholders(
+    drive: Driver, store: WatchedStore, message: AnyMessage, expected: str
+) -> None:
+    await write(drive, store, human("h1"), message)
+    assert messages_in(store)["m"]["text"] == expected
+    assert "AAAA" not in json.dumps([item.value for item in store.search(("memory",), limit=100)])
 
 
 async def test_messages_name_the_one_they_followed_and_count_on_when_others_are_pruned(
