@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import pytest
 from langchain.agents import create_agent
@@ -17,12 +17,14 @@ from langchain.agents.middleware.types import AgentMiddleware
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.runnables import RunnableLambda
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import StreamMode
 
 from langchain_hybrid_memory import HybridMemory, SummaryConfig, background
 from langchain_hybrid_memory._flow import call as open_call
 from tests.doubles.doors import Door
-from tests.doubles.life import SECONDS, configured, store_in_memory
+from tests.doubles.life import DOORS, SECONDS, configured, store_in_memory
 from tests.doubles.scripted import ScriptedChatModel
 
 if TYPE_CHECKING:
@@ -34,7 +36,9 @@ MARKER = "xyzzy-internal"
 STEPS = {"memorize", "load", "index", "extract", "consolidate", "summarize", "done"}
 INTERNAL_NAMES = {*STEPS, "PydanticOutputParser"}
 ANSWER = "Good to know, thank you."
-MODES = ("values", "updates", "messages", "custom", "debug", "checkpoints", "tasks")
+MODES = get_args(StreamMode)
+SHOWING = {"values", "updates", "debug", "checkpoints", "tasks"}
+"""The modes that show the private channels; README names them."""
 SAID = [HumanMessage("I'm Alex."), AIMessage("Hello Alex."), HumanMessage("I live in Lisbon.")]
 EXTRACTED = {
     "facts": [],
@@ -43,15 +47,10 @@ EXTRACTED = {
 }
 
 every_extraction = pytest.mark.parametrize("extraction", ["background", "inline"])
-every_door = pytest.mark.parametrize("door", ["graph", "agent"])
-every_version = pytest.mark.parametrize(
-    "version",
-    [
-        pytest.param("v1", marks=pytest.mark.filterwarnings("ignore:astream_events version='v1'")),
-        "v2",
-        pytest.param("v3", marks=pytest.mark.filterwarnings("ignore:The v3 streaming protocol")),
-    ],
-)
+every_door = pytest.mark.parametrize("door", ["graph", "agent", "nodes"])
+LASTING = ("v2", pytest.param("v3", marks=pytest.mark.filterwarnings("ignore:The v3 streaming protocol")))
+DEPRECATED = pytest.param("v1", marks=pytest.mark.filterwarnings("ignore:astream_events version='v1'"))
+every_version = pytest.mark.parametrize("version", [DEPRECATED, *LASTING])
 
 
 class Leak(NamedTuple):
@@ -99,7 +98,8 @@ def set_up(door: str, extraction: Any) -> Stage:
     brain = ScriptedChatModel(replies=lambda _: MARKER, structured=lambda *_: EXTRACTED)
     summary = SummaryConfig(after_messages=2, keep_messages=1)
     memory = HybridMemory(brain, store=store_in_memory(), extraction=extraction, summary=summary)
-    return Stage((graph_over if door == "graph" else agent_over)(memory), brain)
+    over = {"graph": graph_over, "agent": agent_over, "nodes": nodes_over}
+    return Stage(over[door](memory), brain)
 
 
 def graph_over(memory: HybridMemory) -> Any:
@@ -110,12 +110,28 @@ def graph_over(memory: HybridMemory) -> Any:
     builder.add_edge(START, "turn")
     builder.add_edge("turn", "linger")
     builder.add_edge("linger", END)
-    return builder.compile()
+    return builder.compile(checkpointer=InMemorySaver())
+
+
+def nodes_over(memory: HybridMemory) -> Any:
+    """Put the nodes into a graph of one's own, which ends when the background is done."""
+    builder = StateGraph(MessagesState)
+    builder.add_node("recall", memory.nodes.recall)
+    builder.add_node("respond", memory.nodes.respond(user_model()))
+    builder.add_node("record", memory.nodes.record)
+    builder.add_node("linger", lingering(memory))
+    builder.add_edge(START, "recall")
+    builder.add_edge("recall", "respond")
+    builder.add_edge("respond", "record")
+    builder.add_edge("record", "linger")
+    builder.add_edge("linger", END)
+    return builder.compile(checkpointer=InMemorySaver())
 
 
 def agent_over(memory: HybridMemory) -> Any:
     """Make an agent that ends when the background is done; the first of the middleware ends last."""
-    return create_agent(user_model(), middleware=[Lingering(memory), memory.middleware()])
+    middleware: list[Any] = [Lingering(memory), memory.middleware()]
+    return create_agent(user_model(), middleware=middleware, checkpointer=InMemorySaver())
 
 
 def lingering(memory: HybridMemory) -> Runnable[Any, dict[str, Any]]:
@@ -165,6 +181,15 @@ def tokens(stream: list[Any]) -> list[str]:
     return [chunk.text for _, (chunk, _) in stream if isinstance(chunk, AIMessageChunk) and chunk.text]
 
 
+def event_tokens(events: list[Any], version: str) -> list[str]:
+    """The text chunks that events of a version carry, in order."""
+    if version != "v3":
+        streamed = [event["data"]["chunk"] for event in events if event["event"] == "on_chat_model_stream"]
+        return [chunk.text for chunk in streamed if chunk.text]
+    data = [event["params"]["data"][0] for event in events if event["method"] == "messages"]
+    return [part["delta"]["text"] for part in data if part["event"] == "content-block-delta"]
+
+
 def names(stream: list[Any]) -> set[str]:
     """The names that events carry."""
     return {event["name"] for event in stream if "name" in event}
@@ -183,6 +208,7 @@ def leaky(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_stream_shows_no_internal_call(call: Door, door: str, extraction: str, stream_mode: Any) -> None:
     stage = set_up(door, extraction)
     stream = await watch(call, stage.agent, stream_mode)
+    assert stream
     assert stage.calls == ["structured", "chat"]
     assert MARKER not in repr(stream)
 
@@ -195,6 +221,33 @@ async def test_user_sees_the_tokens_of_the_bare_agent(call: Door, door: str, ext
     seen = tokens(await watch(call, stage.agent, "messages"))
     assert seen == tokens(await watch(call, bare, "messages"))
     assert len(seen) == len(ANSWER.split())
+
+
+@every_door
+@every_extraction
+@pytest.mark.parametrize("version", LASTING)
+async def test_events_carry_the_tokens_of_the_bare_agent(call: Door, door: str, extraction: str, version: str) -> None:
+    stage = set_up(door, extraction)
+    seen = event_tokens(await watch_events(call, stage.agent, version), version)
+    assert seen == event_tokens(await watch_events(call, create_agent(user_model()), version), version)
+    assert "".join(seen) == ANSWER
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("stream_mode", MODES)
+async def test_private_channels_are_seen_in_these_modes_alone(call: Door, door: str, stream_mode: str) -> None:
+    memory = HybridMemory(store=store_in_memory(), checkpointer=InMemorySaver())
+    stream = await watch(call, DOORS[door](memory, user_model()), stream_mode)
+    assert stream
+    assert ("recorded_through" in repr(stream)) == (stream_mode in SHOWING)
+
+
+@every_door
+@every_extraction
+async def test_custom_stream_shows_memory_events_and_nothing_else(call: Door, door: str, extraction: str) -> None:
+    stream = await watch(call, set_up(door, extraction).agent, "custom")
+    later = ["memory.summarized"] if extraction == "inline" else []
+    assert [event["type"] for _, event in stream] == ["memory.recalled", "memory.recorded", *later]
 
 
 @every_door
@@ -220,7 +273,7 @@ async def test_handler_of_the_run_hears_of_no_internal_call(call: Door, door: st
 
 
 @pytest.mark.usefixtures("leaky")
-@every_door
+@pytest.mark.parametrize("door", ["graph", "agent"])
 @every_leak
 async def test_leak_would_be_seen_in_the_stream(door: str, leak: Leak) -> None:
     """The control: if this sees nothing, the tests above prove nothing."""
@@ -230,7 +283,7 @@ async def test_leak_would_be_seen_in_the_stream(door: str, leak: Leak) -> None:
 
 
 @pytest.mark.usefixtures("leaky")
-@every_door
+@pytest.mark.parametrize("door", ["graph", "agent"])
 @every_leak
 @every_version
 async def test_leak_would_be_seen_in_events(door: str, leak: Leak, version: str) -> None:
