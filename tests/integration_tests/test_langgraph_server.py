@@ -1,4 +1,4 @@
-"""A LangGraph server loads `ChromaStore` as its store, and forbids whatever would block its event loop."""
+"""A LangGraph server loads `ChromaStore` as its store and graphs with memory; it forbids what would block its loop."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,11 +80,20 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         stop(process)
 
 
+def visit(address: str, user: str) -> LangGraphClient:
+    """Come in as somebody."""
+    return get_client(url=address, api_key=None, headers={"Authorization": f"Bearer {user}"})
+
+
+@pytest.mark.skipif(find_spec("langgraph_api") is None, reason="needs langgraph-cli[inmem], which has the server")
 async def test_items_and_graphs_are_served(server: tuple[str, Path]) -> None:
     address, log = server
-    async with get_client(url=address, api_key=None) as client:
-        await keep_items(client)
-        await run_graph(client)
+    async with visit(address, "alex") as alex, visit(address, "bea") as bea:
+        await keep_items(alex)
+        await run_graph(alex)
+        await talk(alex)
+        await learn(alex)
+        await ask(alex, bea)
     assert "Using custom store" in (text := log.read_text(errors="replace"))
     assert "BlockingError" not in text
     assert "Traceback" not in text
@@ -127,3 +137,44 @@ async def run_graph(client: LangGraphClient) -> None:
 
 def human(text: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": text}]}
+
+
+async def talk(alex: LangGraphClient) -> None:
+    """A turn answers with its own tokens alone, and tells what memory did."""
+    thread = (await alex.threads.create())["thread_id"]
+    said = human("I live in Lisbon.")
+    parts = [
+        part async for part in alex.runs.stream(thread, "turn", input=said, stream_mode=["messages-tuple", "custom"])
+    ]
+    tokens = [part.data[0]["content"] for part in parts if part.event == "messages"]
+    assert "".join(tokens) == "You said: I live in Lisbon."
+    assert len(tokens) > 3
+    told = [part.data for part in parts if part.event == "custom"]
+    assert [event["type"] for event in told] == ["memory.recalled", "memory.recorded"]
+    assert {event["thread_id"] for event in told} == {thread}
+    state: Any = await alex.threads.get_state(thread)
+    assert told[1]["ids"] == [message["id"] for message in state["values"]["messages"]]
+
+
+async def learn(alex: LangGraphClient) -> None:
+    """The scheduler may run the graph that learns; here it is run at once, as a run without a thread."""
+    cron: Any = await alex.crons.create("learn", schedule="0 3 * * *", input={})
+    await alex.crons.delete(cron["cron_id"])
+    learned: Any = await alex.runs.wait(None, "learn", input={})
+    assert learned == {"pending": 0}
+    facts = await alex.store.search_items(["memory", "user", "alex", "facts"], limit=10)
+    assert [item["value"]["value"] for item in facts["items"]] == ["Lisbon"]
+    again: Any = await alex.runs.wait(None, "memorize", input={"user_id": "alex", "learns": True})
+    assert again["report"].get("failed", 0) == 0
+
+
+async def ask(alex: LangGraphClient, bea: LangGraphClient) -> None:
+    """Another thread of the same authenticated user finds the fact; another user's does not."""
+    asked = human("Where do I live?")
+    found: Any = await alex.runs.wait((await alex.threads.create())["thread_id"], "turn", input=asked)
+    assert "lives in Lisbon" in found["messages"][-1]["content"]
+    searched: Any = await alex.runs.wait((await alex.threads.create())["thread_id"], "agent", input=asked)
+    assert "lives in Lisbon" in searched["messages"][-1]["content"]
+    assert searched["messages"][-2]["name"] == "search_memory"
+    other: Any = await bea.runs.wait((await bea.threads.create())["thread_id"], "turn", input=asked)
+    assert other["messages"][-1]["content"] == "You said: Where do I live?"
