@@ -343,9 +343,9 @@ class Background:
 
     def _unlink(self, user_id: str, origins: Sequence[Origin]) -> None:
         """Let go of the turns that have been learned from."""
+        done = {(user_id, origin) for origin in origins}
         with self._hiring:
-            for origin in origins:
-                self._origins.remove((user_id, origin))
+            self._origins = deque((each for each in self._origins if each not in done), maxlen=ORIGINS)
 
     def _note(self, user_id: str, result: MemorizeState) -> Flow[None]:
         report = result["report"]

@@ -7,6 +7,7 @@ counts as the user's, as a fact that is extracted from them does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,6 +20,7 @@ from langchain_hybrid_memory._flow import Flow, batch
 from langchain_hybrid_memory.assertions import objection
 from langchain_hybrid_memory.budget import is_from_person
 from langchain_hybrid_memory.config import ExtractConfig
+from langchain_hybrid_memory.keywords import coverage, index_terms, query_weights
 from langchain_hybrid_memory.memories import Fact, fact_from
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, Attribute, ExtractedEntity, ExtractedFact
 from langchain_hybrid_memory.questions import is_asked
@@ -44,6 +46,10 @@ from langchain_hybrid_memory.steps.stage import discarding
 
 PROMPT = "save_memory"
 """Noted with a fact as the prompt that drew it."""
+SUPPORT = 1 / 3
+"""At least this share of a fact's words, the longer ones counting more, the user must have said in the thread."""
+NOT_SAID = re.compile(r"\bthe user(?:'s)?\b|\b\d{4}-\d\d(?:-\d\d)?\b", re.IGNORECASE)
+"""What a sentence about somebody has that they do not say themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,12 +136,18 @@ def save(
     return Saved(fact=kept, is_new=key in settlement.added, ended=tuple(settlement.superseded))
 
 
-def quoted_message(quote: str, said: Sequence[BaseMessage], redact: Redactor) -> BaseMessage | None:
-    """The newest message of the user that holds the words of a quote, and does not only ask them."""
+def quoted_message(quote: str, fact: str, said: Sequence[BaseMessage], redact: Redactor) -> BaseMessage | None:
+    """The newest message of the user that holds the words of a quote, and does not only ask them.
+
+    A quote that has little to do with the fact is none: its words would vouch for whatever a web page wants kept.
+    """
     words = redact(quote)
-    for message in reversed(said):
-        text = redact(message.text)
-        if is_from_person(message) and is_quoted(words, text) and not is_asked(words, text):
+    theirs = [(message, redact(message.text)) for message in said if is_from_person(message)]
+    support = set(index_terms(" ".join(text for _, text in theirs)))
+    if coverage(query_weights(NOT_SAID.sub(" ", redact(fact))), support) < SUPPORT:
+        return None
+    for message, text in reversed(theirs):
+        if is_quoted(words, text) and not is_asked(words, text):
             return message
     return None
 
@@ -150,7 +162,8 @@ def _source(
     now: datetime,
 ) -> Flow[StoredMessage]:
     """The message a statement rests on, in an episode of its own: the user's, as on record, or the call itself."""
-    quoted = next((m for q in (statement.quote, statement.fact) if (m := quoted_message(q, said, redact))), None)
+    quotes = (statement.quote, statement.fact)
+    quoted = next((m for quote in quotes if (m := quoted_message(quote, statement.fact, said, redact))), None)
     calling = (m for m in reversed(said) if isinstance(m, AIMessage) and _makes(m, statement.call_id))
     source = quoted or next(calling, None)
     source_id = str(source.id) if source and source.id else ""
