@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import GetOp, SearchItem, SearchOp
-from langgraph.store.memory import InMemoryStore
 
-from langchain_hybrid_memory import HybridMemory, RecallConfig, SummaryConfig, UnknownFactError
+from langchain_hybrid_memory import ChromaStore, HybridMemory, RecallConfig, SummaryConfig, UnknownFactError
 from tests.doubles.life import (
     AT_ONCE,
     DOORS,
@@ -124,14 +123,14 @@ class Tally:
 
 
 class OneByOneStore(SharedStore):
-    """A store that threads may share also where it is in memory, which cannot be read while it is written to."""
+    """A store that threads may share: LangGraph's own, in memory or in SQLite, cannot be used by several at once."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._turn = threading.Lock()
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        with self._turn if isinstance(self.store, InMemoryStore) else nullcontext():
+        with nullcontext() if isinstance(self.store, ChromaStore) else self._turn:
             return super().batch(ops)
 
 
