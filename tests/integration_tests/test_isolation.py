@@ -22,7 +22,7 @@ from langchain_hybrid_memory.hybrid_memory import open_store
 from tests.doubles.crowd import IDS, Crowd, LeakError, Tally, open_crowd, secret
 from tests.doubles.doors import Door
 from tests.doubles.embedding import WordEmbedding
-from tests.doubles.everywhere import STORES, Backends
+from tests.doubles.everywhere import STORES, Backends, skip_what_cannot_run
 from tests.doubles.life import DOORS, store_in_memory
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ async def test_turns_of_64_users_at_once_see_their_own(
 ) -> None:
     if not is_full and (kind, mode) not in {("memory", "sync"), ("chroma", "async")}:
         pytest.skip("with --full")
+    skip_what_cannot_run(kind)
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64))
     tally, many = Tally(), [*IDS, *(f"user {number}" for number in range(64 - len(IDS)))]
     doors, readers = (list(DOORS), 64) if is_full else (["graph"], 4)
