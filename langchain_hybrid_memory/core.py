@@ -167,7 +167,7 @@ class Core:
             state["messages"] if messages is None else messages,
             system_prompt=system_prompt,
             summary=state.get("summary"),
-            recalled=None if is_stale(recalled, state["messages"]) else recalled,
+            recalled=recalled if _is_shown(recalled, state) else None,
             pinned=state.get("pinned"),
             buffer=self.buffer,
             placement=self.recall.placement,
@@ -185,6 +185,10 @@ def _degraded(state: MemoryState, scope: Scope, why: str) -> MemoryUpdate:
     if not _is_of(state.get("pinned"), scope):
         update["pinned"] = None
     return update
+
+
+def _is_shown(recalled: Recalled | None, state: MemoryState) -> bool:
+    return recalled is not None and "degraded" not in recalled and not is_stale(recalled, state["messages"])
 
 
 def _is_of(kept: ThreadSummary | Pinned | None, scope: Scope) -> bool:

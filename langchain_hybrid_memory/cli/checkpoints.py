@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
 from langchain_hybrid_memory.errors import ConfigurationError, StorageError
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ async def open_checkpoints(folder: Path) -> AsyncIterator[AsyncSqliteSaver]:
     path = folder / FILE
     try:
         async with AsyncSqliteSaver.from_conn_string(str(path)) as saver:
+            saver.serde = JsonPlusSerializer(allowed_msgpack_modules=None)  # builds nothing that a thread does not hold
             await saver.conn.execute("PRAGMA secure_delete=ON")
             await saver.setup()
             yield saver

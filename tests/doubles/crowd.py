@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import GetOp, SearchItem, SearchOp
-from langgraph.store.memory import InMemoryStore
 
-from langchain_hybrid_memory import HybridMemory, RecallConfig, SummaryConfig, UnknownFactError
+from langchain_hybrid_memory import ChromaStore, HybridMemory, RecallConfig, SummaryConfig, UnknownFactError
 from tests.doubles.life import (
     AT_ONCE,
     DOORS,
@@ -79,6 +78,8 @@ IDS = (
 )
 """What tells naive code apart from careful code; several meet once joined, folded, cut, normalised or matched."""
 SECRET = re.compile(r"zq(\d{3})x", re.IGNORECASE)
+PATIENCE = 600.0
+"""Seconds; nothing may go on in the background while the crowd is compared with what it was."""
 THREAD = "shared/thread"
 """Everybody's thread outside the graphs has this id, and its messages have the same ids, so all keys are the same."""
 
@@ -122,14 +123,14 @@ class Tally:
 
 
 class OneByOneStore(SharedStore):
-    """A store that threads may share also where it is in memory, which cannot be read while it is written to."""
+    """A store that threads may share: LangGraph's own, in memory or in SQLite, cannot be used by several at once."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._turn = threading.Lock()
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        with self._turn if isinstance(self.store, InMemoryStore) else nullcontext():
+        with nullcontext() if isinstance(self.store, ChromaStore) else self._turn:
             return super().batch(ops)
 
 
@@ -224,7 +225,7 @@ class Crowd:
 
     async def learn(self) -> None:
         """Have the front and the worker learn at once."""
-        await asyncio.gather(self.call(self.memory, "flush", 30), self.call(self.worker, "drain", 30))
+        await asyncio.gather(self.call(self.memory, "flush", PATIENCE), self.call(self.worker, "drain", PATIENCE))
         for brain in self.brains:
             self.check_prompts(brain)
 
@@ -252,6 +253,24 @@ class Crowd:
             await self.ask(user, "summary", thread)
         for fact in [*facts[:2], *theirs[:2]]:
             await self.ask(user, "why", fact.id)
+        await self.search(user, other)
+
+    async def search(self, user: int, other: int) -> None:
+        """Look for another's secret with what models and chains have: of one user, or of the one a run names."""
+        question = f"Which drink does {secret(other)} prefer?"
+        alone, config = self.memory.for_user(self.ids[user]), configured(self.ids[user], "tools")
+        for tools, run in ((alone.tools(), None), (self.memory.tools(), config)):
+            tool = next(tool for tool in tools if tool.name == "search_memory")
+            for asked in ({"query": question}, {"query": "Sarah", "kind": "entities"}):
+                self.check(user, await self.call(tool, "invoke", asked, run))
+        for retriever, run in ((alone.as_retriever(), None), (self.memory.as_retriever(), config)):
+            found = await self.call(retriever, "invoke", question, run)
+            self.check(user, [document.page_content for document in found])
+
+    async def use(self, user: int, name: str, **arguments: Any) -> None:
+        """Have a model change something with a tool."""
+        tool = next(tool for tool in self.memory.tools() if tool.name == name)
+        self.check(user, await self.call(tool, "invoke", arguments, configured(self.ids[user], "tools")))
 
     async def read_all(self, distance: int) -> None:
         """Have everybody read everything, and ask for what is of somebody so many places away."""
@@ -260,11 +279,14 @@ class Crowd:
 
     async def aim(self, user: int, method: str, other: int, *args: Any) -> None:
         """Point a method that changes a fact at another's fact; nothing of the other's may change."""
+        await self.learn()
         before = await self.ask(other, "facts", current_only=False)
         own = {fact.id for fact in await self.ask(user, "facts", current_only=False)}
         foreign = [fact.id for fact in before if fact.id not in own]
         if foreign:
             await self.ask(user, method, foreign[0], *args)
+            await self.use(user, "forget_memory", fact=foreign[0])
+            await self.use(user, "save_memory", fact=f"It is {secret(user)}.", replaces=foreign[0])
             if user != other and await self.ask(other, "facts", current_only=False) != before:
                 msg = f"{self.ids[user]!r} changed what is {self.ids[other]!r}'s"
                 raise LeakError(msg)
@@ -277,6 +299,7 @@ class Crowd:
 
     async def vanish(self, user: int) -> None:
         """Have a user forgotten; everybody else keeps everything."""
+        await self.learn()
         kept = [other for other in range(len(self.ids)) if other != user]
         before = [await self.ask(other, "facts", current_only=False) for other in kept]
         await self.ask(user, "forget_everything")

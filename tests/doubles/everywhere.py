@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.store.memory import InMemoryStore
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 
 STORES = ("memory", "memory without vectors", "sqlite", "sqlite without vectors", "chroma", "chroma server", "postgres")
 CHECKPOINTERS = ("sqlite", "postgres")
+
+
+def skip_what_cannot_run(store: str) -> None:
+    """Skip a test, and say why, whose store this Python does not have."""
+    if store == "sqlite" and not hasattr(sqlite3.Connection, "enable_load_extension"):
+        pytest.skip("SqliteStore searches by meaning with an extension, and this Python's sqlite3 cannot load any")
 
 
 class Backends:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import pytest
 
 from langchain_hybrid_memory import HybridMemory
 from tests.doubles.doors import Door
-from tests.doubles.everywhere import CHECKPOINTERS, STORES, Backends
+from tests.doubles.everywhere import CHECKPOINTERS, STORES, Backends, skip_what_cannot_run
 from tests.doubles.life import AT_ONCE, INTRODUCTION, KNOWN, Life, close, count, learning_model, talking_model
 
 if TYPE_CHECKING:
@@ -27,11 +26,6 @@ if TYPE_CHECKING:
 def backends(mode: Mode, tmp_path: Path, postgres: str, chroma_client: ClientAPI) -> Backends:
     """Everything that outlives a process."""
     return Backends(mode, tmp_path, postgres, chroma_client)
-
-
-def skip_what_cannot_run(store: str) -> None:
-    if store == "sqlite" and not hasattr(sqlite3.Connection, "enable_load_extension"):
-        pytest.skip("SqliteStore searches by meaning with an extension, and this Python's sqlite3 cannot load any")
 
 
 @asynccontextmanager

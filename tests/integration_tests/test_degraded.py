@@ -153,6 +153,8 @@ async def test_turn_answers_from_summary_and_window_and_is_made_up_for_without_a
         events = [event for event in events if event["type"] == "memory.degraded"]
         assert events
         reason = WHY[kind]
+        if reason:
+            assert life.chat.calls_of("chat")[-1].messages[-1].text == MISSED, "nothing is put beside it"
         assert (values["recalled"] or {}).get("degraded") == reason
         assert [event["why"] for event in events if event["step"] == "recall"] == ([reason] if reason else [])
         await life.say(LATER)
