@@ -17,6 +17,8 @@ EDIT = "edit-"
 """The episode of a correction by the user, and so its key, begins with this."""
 SAVED = "save-"
 """The episode of a fact that the assistant was asked to keep, and so its key, begins with this."""
+FIRST = "^"
+"""What the first message of a thread follows."""
 
 
 class StoredMessage(TypedDict):
@@ -34,7 +36,7 @@ class StoredMessage(TypedDict):
     position: int
     """Index of the message in its thread, counted from 0."""
     after: str | None
-    """Id of the message it followed, so that the log is a tree; `None` where that is not known."""
+    """Id of the message it followed, so that the log is a tree, or `FIRST`; `None` where that is not known."""
     is_fork: bool
     """Whether it was said in a run that went on from a checkpoint its caller had named."""
     is_abandoned: bool
@@ -104,6 +106,8 @@ class StoredEntity(TypedDict):
     aliases: list[str]
     first_seen_at: str
     last_seen_at: str
+    told: NotRequired[dict[str, list[str]]]
+    """What it was called in each episode, a bounded number of them; those of earlier ones are joined under `""`."""
 
 
 class StoredSummary(TypedDict):

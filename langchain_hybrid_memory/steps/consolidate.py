@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, SearchOp
 
-from langchain_hybrid_memory._flow import Flow, batch
+from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.prompts.extraction import MEASURED, SINGLE_VALUED, ExtractedEntity, Extraction
 from langchain_hybrid_memory.records import EDIT, StoredFact, StoredMessage, entity_key, is_held
@@ -24,6 +24,7 @@ from langchain_hybrid_memory.steps.entities import (
     merged,
     naming,
     spellings,
+    withdrawn,
 )
 from langchain_hybrid_memory.steps.extract import Neighbor
 from langchain_hybrid_memory.steps.ground import USER, Candidate, claim_of, ground
@@ -41,8 +42,6 @@ class _Cast:
 
     entities: Entities
     """Everybody known, the batch's own brought up to date."""
-    seen: tuple[str, ...]
-    """Keys of those the batch names."""
     aliases: Mapping[str, str]
     """Subjects by the other names they go by in this batch, both folded."""
 
@@ -65,7 +64,8 @@ def consolidate(
     previous = {key: fact for key, fact in given.items() if not is_held(fact)}
     entities = yield from load_entities(scope, store)
     marks = yield from load_marks(scope, store)
-    about = _cast(extraction, entities, messages, names_of_user)
+    others = withdrawn(entities, {message["episode"] for message in messages})
+    about = _cast(extraction, others, messages, names_of_user)
     grounded, rejected = ground(extraction.facts, messages, aliases=about.aliases, config=config)
     candidates = [candidate for candidate in grounded if not _is_forgotten(candidate, marks)]
     rejected["forgotten"] += len(grounded) - len(candidates)
@@ -87,10 +87,24 @@ def consolidate(
     }
     ops: list[Op] = [PutOp(scope.namespace("facts"), key, None) for key in previous if key not in written]
     ops += [fact_op(scope, key, fact) for key, fact in written.items()]
-    changed = {key: about.entities[key] for key in about.seen if about.entities[key] != entities.get(key)}
-    ops += [PutOp(scope.namespace("entities"), key, dict(value), index=False) for key, value in changed.items()]
+    ops += yield from _entity_ops(scope, store, entities, about.entities, written=written, gone=previous)
     yield from write(store, ops)
     return settlement
+
+
+def _entity_ops(
+    scope: Scope, store: BaseStore, before: Entities, after: Entities, *, written: Facts, gone: Iterable[str]
+) -> Flow[list[Op]]:
+    """The writes that bring entities up to date; nobody goes whom a fact still names."""
+    place, lost = scope.namespace("entities"), [key for key in before if key not in after]
+    if lost:
+        stored = yield from listing(store, scope.namespace("facts"))
+        kept = {item.key: cast("StoredFact", item.value) for item in stored if item.key not in set(gone)} | written
+        named = {entity_key(name) for fact in kept.values() for name in (fact["subject"], *fact["entities"])}
+        lost = [key for key in lost if key not in named]
+    ops: list[Op] = [PutOp(place, key, None) for key in lost]
+    changed = {key: entity for key, entity in after.items() if entity != before.get(key)}
+    return [*ops, *(PutOp(place, key, dict(entity), index=False) for key, entity in changed.items())]
 
 
 def fact_op(scope: Scope, key: str, fact: StoredFact) -> PutOp:
@@ -187,7 +201,7 @@ def _cast(
         known[key] = merged(known.get(key), entity, key, messages)
         local.setdefault(key, []).extend([name, *each.aliases])
     aliases = by_alias(aliases_of(known)) | by_alias(local)
-    return _Cast(known, tuple(local), aliases | dict.fromkeys(users, USER))
+    return _Cast(known, aliases | dict.fromkeys(users, USER))
 
 
 def _own_names(extraction: Extraction) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeAlias, cast
 
 from langgraph.store.base import BaseStore
@@ -21,6 +21,10 @@ Entities: TypeAlias = dict[str, StoredEntity]
 BRACKET = re.compile(r"^(?P<bare>.*\S)\s*\((?P<distinction>[^()]+)\)\s*$", re.DOTALL)
 PRONOUNS = frozenset({"she", "he", "they", "it", "her", "him", "them", "his", "its", "their", "this", "that", "who"})
 """Mean somebody in their context alone, so they are never kept as an alias."""
+
+KEPT = ""
+"""Stands in `told` for the episodes whose mentions are no longer told apart."""
+TOLD_LIMIT = 100
 
 
 def load_entities(scope: Scope, store: BaseStore) -> Flow[Entities]:
@@ -108,16 +112,51 @@ def merged(
     old: StoredEntity | None, extracted: ExtractedEntity, key: str, messages: Iterable[StoredMessage]
 ) -> StoredEntity:
     """An entity with what a later mention adds: aliases, a type, and when it was seen."""
-    times = [message["at"] for message in naming(extracted.name, messages)]
-    named = [*(old["aliases"] if old else ()), extracted.name, *extracted.aliases]
-    aliases = {entity_key(alias): alias for alias in named}
-    return StoredEntity(
+    naming_it = naming(extracted.name, messages)
+    times = [message["at"] for message in naming_it]
+    told = _told(old) if old else {}
+    for episode in {message["episode"] for message in naming_it}:
+        told[episode] = [*told.get(episode, ()), extracted.name, *extracted.aliases]
+    entity = StoredEntity(
         name=old["name"] if old else extracted.name,
         type=old["type"] if old and old["type"] != "other" else extracted.type,
-        aliases=[alias for folded, alias in aliases.items() if folded not in PRONOUNS | {key, ""}],
+        aliases=[],
         first_seen_at=min([old["first_seen_at"], *times] if old else times),
         last_seen_at=max([old["last_seen_at"], *times] if old else times),
     )
+    return _called(entity, key, _bounded(told))
+
+
+def withdrawn(entities: Entities, episodes: Collection[str]) -> Entities:
+    """Entities without what these episodes called them; one that nothing else named is gone."""
+    left: Entities = {}
+    for key, entity in entities.items():
+        told = {episode: names for episode, names in _told(entity).items() if episode not in episodes}
+        if told == _told(entity):
+            left[key] = entity
+        elif told:
+            left[key] = _called(entity, key, told)
+    return left
+
+
+def _told(entity: StoredEntity) -> dict[str, list[str]]:
+    """What an entity was called, by episode; where that was not noted, it is kept for good."""
+    return dict(entity.get("told", {KEPT: entity["aliases"]}))
+
+
+def _called(entity: StoredEntity, key: str, told: dict[str, list[str]]) -> StoredEntity:
+    aliases = {entity_key(name): name for names in told.values() for name in names}
+    kept = [alias for folded, alias in aliases.items() if folded not in PRONOUNS | {key, ""}]
+    return {**entity, "aliases": kept, "told": told}
+
+
+def _bounded(told: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The latest mentions by episode, the earlier ones joined."""
+    earlier = [episode for episode in told if episode != KEPT][:-TOLD_LIMIT]
+    if not earlier:
+        return told
+    joined = dict.fromkeys(name for episode in (KEPT, *earlier) for name in told.get(episode, ()))
+    return {KEPT: [*joined], **{episode: names for episode, names in told.items() if episode not in {KEPT, *earlier}}}
 
 
 def _is_same_type(extracted: ExtractedEntity, known: StoredEntity) -> bool:

@@ -14,6 +14,7 @@ from langchain_hybrid_memory._flow import Flow, batch
 from langchain_hybrid_memory.budget import is_from_person
 from langchain_hybrid_memory.ranking.dates import day_words
 from langchain_hybrid_memory.records import (
+    FIRST,
     Pending,
     Role,
     StoredMark,
@@ -289,7 +290,7 @@ def _message(
         context=redact(before.text if before else "")[-CONTEXT_CHARACTERS:],
         at=to_iso(said.at),
         position=said.position + (place.offset if place else 0),
-        after=(before.id if before else place.tip) if place else None,
+        after=(before.id if before else place.tip or FIRST) if place else None,
         is_fork=scope.is_fork,
         is_abandoned=False,
         is_edited=said.is_edited,

@@ -9,6 +9,7 @@ import pytest
 from langchain_core.messages import HumanMessage, RemoveMessage
 
 from langchain_hybrid_memory import SummaryConfig
+from langchain_hybrid_memory.records import FIRST
 from tests.doubles.life import configured, learning_model, open_life
 
 if TYPE_CHECKING:
@@ -175,6 +176,22 @@ async def test_summary_that_reaches_into_an_abandoned_part_is_made_anew(life: Li
     assert [text.count(words) for words in ("I prefer tea.", "I live in Porto.", "Lisbon", "milk")] == [1, 1, 0, 0]
 
 
-async def test_log_is_a_tree_and_knows_no_parent_of_what_it_saw_first(life: Life) -> None:
+async def test_first_message_said_otherwise_takes_everything_behind_it_along(life: Life) -> None:
+    again = await go_back(life, 0)
+    await life.call(life.agent, "invoke", {"messages": [("user", "I prefer cocoa.")]}, again)
+    await life.flush()
+    assert await values(life) == ["cocoa"]
+    assert len(await left(life)) == 4
+
+
+async def test_log_is_a_tree(life: Life) -> None:
     asked, answer, again, _ = await log(life)
-    assert [message["after"] for message in (asked, answer, again)] == [None, asked["id"], answer["id"]]
+    assert [message["after"] for message in (asked, answer, again)] == [FIRST, asked["id"], answer["id"]]
+
+
+async def test_what_was_brought_into_a_thread_is_not_abandoned_with_its_first_message(life: Life) -> None:
+    await life.call(life.memory.for_user("alex"), "record", [("user", "I prefer milk.")], thread_id="first")
+    await life.flush()
+    await life.call(life.agent, "invoke", {"messages": [("user", "I prefer cocoa.")]}, await go_back(life, 0))
+    await life.flush()
+    assert await values(life) == ["cocoa", "milk"]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from langchain_hybrid_memory.records import FIRST
 from langchain_hybrid_memory.steps.branch import abandoned
 from tests.doubles.builders import iso, said
 
@@ -21,7 +22,7 @@ def tree(*rows: tuple[str, str | None, float]) -> list[StoredMessage]:
     `h...` is a person, anything else an answer; `...!` was said in a run from a checkpoint that was named.
     """
     messages: list[StoredMessage] = []
-    depth: dict[str | None, int] = {None: -1}
+    depth: dict[str | None, int] = {None: -1, FIRST: -1}
     for name, after, at in rows:
         key = name.rstrip("!")
         depth[key] = depth[after] + 1
@@ -70,8 +71,14 @@ def test_turn_under_way_when_somebody_went_back_stays() -> None:
     assert abandoned(tree(*LINE[:3], ("h2b!", "a1", 5), ("a2b", "h2b", 6))) == set(), "it was never answered"
 
 
-def test_first_messages_of_a_thread_are_no_rivals() -> None:
-    """A thread without a checkpoint starts anew each time: nobody went back."""
+def test_first_message_may_be_said_otherwise_too() -> None:
+    told = [("h1", FIRST, 0), *LINE[1:]]
+    assert abandoned(tree(*told, ("h9!", FIRST, 9), ("a9", "h9", 10))) == {"h1", "a1", "h2", "a2"}
+    assert abandoned(tree(*told, ("h9", FIRST, 9), ("a9", "h9", 10))) == set(), "nobody went back"
+
+
+def test_messages_whose_place_is_not_known_are_no_rivals() -> None:
+    """A thread without a checkpoint starts anew each time."""
     assert abandoned(tree(*LINE, ("h9", None, 9), ("a9", "h9", 10))) == set()
 
 

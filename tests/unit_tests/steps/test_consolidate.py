@@ -8,6 +8,7 @@ import pytest
 
 from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps import entities
 from langchain_hybrid_memory.steps.consolidate import consolidate
 from langchain_hybrid_memory.steps.extract import Neighbor, find_neighbors
 from langchain_hybrid_memory.steps.settle import is_current
@@ -71,7 +72,9 @@ def current(store: WatchedStore, scope: Scope = ALEX) -> list[str]:
 
 
 def entities_in(store: WatchedStore) -> dict[str, dict[str, object]]:
-    return {item.key: item.value for item in store.search(ALEX.namespace("entities"), limit=1_000)}
+    """Entities by key, without what they were called where."""
+    items = store.search(ALEX.namespace("entities"), limit=1_000)
+    return {item.key: {name: value for name, value in item.value.items() if name != "told"} for item in items}
 
 
 async def test_facts_are_written_searchable_in_one_batch(drive: Driver, store: WatchedStore) -> None:
@@ -216,6 +219,37 @@ async def test_entity_nobody_named_is_not_kept(drive: Driver, store: WatchedStor
 async def test_speaker_is_an_entity_that_was_named(drive: Driver, store: WatchedStore) -> None:
     await learn(drive, store, said("m1", "Hello", speaker="Caroline"), entities=(named("Caroline"),))
     assert set(entities_in(store)) == {"caroline"}
+
+
+BOTH = said("m1", "My friend Sarah and Tom called")
+
+
+async def test_entity_that_only_a_withdrawn_extraction_named_is_gone(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, said("m0", "Sarah called"), entities=(named("Sarah", "the boss"),))
+    await learn(drive, store, BOTH, entities=(named("Sarah", "my friend Sarah"), named("Tom")))
+    assert entities_in(store)["sarah"]["aliases"] == ["the boss", "my friend Sarah"]
+    await learn(drive, store, BOTH)
+    assert set(entities_in(store)) == {"sarah"}
+    assert entities_in(store)["sarah"]["aliases"] == ["the boss"]
+
+
+async def test_entity_that_a_fact_still_names_stays(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, BOTH, entities=(named("Sarah"), named("Tom")))
+    about_sarah = known_fact("Sarah is tall.", subject="sarah", episode="e-m1")
+    know(store, other=known_fact("Tom is tall.", subject="tom"), withdrawn=about_sarah)
+    await learn(drive, store, BOTH)
+    assert set(entities_in(store)) == {"tom"}
+
+
+async def test_where_an_entity_was_named_is_noted_in_bounds_and_no_name_is_lost(
+    drive: Driver, store: WatchedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entities, "TOLD_LIMIT", 2)
+    for number in range(5):
+        await learn(drive, store, said(f"m{number}", "Tom called"), entities=(named("Tom", f"name {number}"),))
+    (tom,) = store.search(ALEX.namespace("entities"))
+    assert list(tom.value["told"]) == ["", "e-m3", "e-m4"]
+    assert tom.value["aliases"] == [f"name {number}" for number in range(5)]
 
 
 async def test_later_mention_merges_into_the_entity(drive: Driver, store: WatchedStore) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
-from langchain_hybrid_memory.records import fingerprint, to_iso
+from langchain_hybrid_memory.records import FIRST, fingerprint, to_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.forget import forget_fact
 from langchain_hybrid_memory.steps.marks import BLANK
@@ -176,7 +176,7 @@ async def test_messages_name_the_one_they_followed_and_count_on_when_others_are_
     await drive(record(anew, ALEX, store, now=NOW))
     kept = sorted(messages_in(store).values(), key=lambda message: message["position"])
     assert [m["position"] for m in kept] == list(range(8))
-    assert [m["after"] for m in kept] == [None, *(m["id"] for m in kept[:-1])]
+    assert [m["after"] for m in kept] == [FIRST, *(m["id"] for m in kept[:-1])]
 
 
 async def test_pruning_writes_nothing_again(drive: Driver, store: WatchedStore) -> None:
