@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_hybrid_memory import HybridMemory
+from langchain_hybrid_memory.scope import Scope
 from tests.doubles.doors import Door
 from tests.doubles.everywhere import CHECKPOINTERS, STORES, Backends, skip_what_cannot_run
 from tests.doubles.life import AT_ONCE, INTRODUCTION, KNOWN, Life, close, count, learning_model, talking_model
@@ -64,6 +66,22 @@ async def test_whole_conversation(backends: Backends, mode: Mode, store: str, ch
         assert not await life.call(life.memory.store, "search", ("memory",), limit=1_000)
         await life.say("Where do I live?", thread="first")
         assert "Porto" not in life.prompt
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_everything_is_learned_again_over_any_store(backends: Backends, mode: Mode, store: str) -> None:
+    skip_what_cannot_run(store)
+    async with life_over(backends, mode, store, "sqlite", seed=0) as life:
+        alex = life.memory.for_user("alex")
+        for text in (*INTRODUCTION, "Actually I moved to Porto last week."):
+            await life.call(alex, "record", [("user", text)], thread_id="first")
+        await life.flush()
+        before = [(fact.value, fact.valid_at, fact.invalid_at) for fact in await life.facts(current_only=False)]
+        rebuilt = await life.call(alex, "rebuild")
+        after = [(fact.value, fact.valid_at, fact.invalid_at) for fact in await life.facts(current_only=False)]
+        assert Counter(after) == Counter(before)
+        assert rebuilt.facts == len(before) > len(await life.facts())
+        assert not await life.call(life.memory.store, "search", Scope(user_id="alex").stage)
 
 
 @pytest.mark.parametrize("store", ["memory without vectors", "sqlite without vectors"])
