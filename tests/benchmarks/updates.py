@@ -1,7 +1,8 @@
 """Measures knowledge updates: `python -m tests.benchmarks.updates DATA --model local --questions 8 --out results.json`.
 
 Takes a set in the format of BEAM's user turns: questions whose `stale` turns hold an outdated fact and whose `current`
-turns hold the valid one. Feeds the turns around both, lets the model learn, recalls, and looks at the first hits.
+turns hold the valid one. Feeds the turns around both, lets the model learn, recalls, and looks at the first hits. The
+model `marked` is a script that knows which turns those are: what is lost with it, no model can help.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Annotated, Any
 
 import typer
 from langchain_core.embeddings import Embeddings
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 from rich.console import Console
 from rich.table import Table
@@ -27,6 +29,7 @@ from rich.table import Table
 from langchain_hybrid_memory import Fact, Hit, HybridMemory, RecallConfig, UserMemory
 from langchain_hybrid_memory.cli.chat_models import Choice, choose_chat_model
 from langchain_hybrid_memory.embedding import create_embedding
+from tests.benchmarks.marked import marked_model
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 HITS = 10
@@ -111,8 +114,9 @@ def judge(hits: Sequence[Hit], case: Case, sources: Mapping[str, set[str]]) -> t
     return float(is_valid), float(is_outdated), float(is_above), float(is_valid and not is_outdated)
 
 
-def measure(case: Case, choice: Choice, embedding: Embeddings) -> Figures:
-    """Feed one case to a fresh memory and ask."""
+def measure(case: Case, choice: Choice | None, embedding: Embeddings) -> Figures:
+    """Feed one case to a fresh memory and ask; without a choice, a script learns that knows which turns count."""
+    choice = choice or Choice(_script(case), "a script")
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         memory = HybridMemory(
@@ -142,6 +146,11 @@ def measure(case: Case, choice: Choice, embedding: Embeddings) -> Figures:
             )
 
 
+def _script(case: Case) -> BaseChatModel:
+    turns = {turn["id"]: turn["text"] for turn in (*case.before, *case.after)}
+    return marked_model(turns, stale=case.stale, current=case.current)
+
+
 def _is_update(fact: Fact, case: Case, sources: Mapping[str, set[str]]) -> bool:
     ender = sources.get(fact.superseded_by or "", set())
     return bool(sources[fact.id] & case.stale and ender & case.current)
@@ -164,7 +173,7 @@ def _around(places: Iterable[int], around: int, length: int) -> set[int]:
 
 def main(
     data: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The set.")],
-    model: Annotated[str, typer.Option(help='"provider:model", "local" or "none".')] = "none",
+    model: Annotated[str, typer.Option(help='"provider:model", "local", "marked" or "none".')] = "none",
     questions: Annotated[int, typer.Option(help="At most so many, drawn with a fixed seed.")] = 1_000,
     around: Annotated[int, typer.Option(help="Turns fed on both sides of each turn that counts.")] = 2,
     models: Annotated[Path | None, typer.Option(help="Where files of local models are kept.")] = None,
@@ -176,7 +185,10 @@ def main(
     rows: list[Figures] = []
     console = Console(width=140)
     embedding = create_embedding(folder=models)
-    with closing(choose_chat_model(model, folder=models)) as choice:
+    with ExitStack() as opened:
+        choice = None
+        if model != "marked":
+            choice = opened.enter_context(closing(choose_chat_model(model, folder=models)))
         for case in cases[:questions]:
             rows.append(measure(case, choice, embedding))
             console.print(f"{len(rows)}/{min(questions, len(cases))}", rows[-1], case.question[:60])
