@@ -13,7 +13,9 @@ FIGURE = re.compile(r"(?P<sign>[$€£¥%])?\s*\d[\d.,:/-]*\s*(?P<unit>%|[^\W\d_
 UNITS = {"percent": "%", "dollar": "$", "usd": "$", "euro": "€", "eur": "€", "pound": "£", "gbp": "£"}
 """Units by what else they are called, in the singular."""
 LIGHT = frozenset(
-    WORD.findall("the a an my our their his her user s of for in on at to by with now current latest new")
+    WORD.findall(
+        "the a an my our their his her user s of for in on at to by with now current latest new due date deadline"
+    )
 )
 """Words that do not tell one property from another."""
 MONTH = re.compile(

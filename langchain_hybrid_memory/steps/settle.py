@@ -12,7 +12,7 @@ from typing import TypeAlias
 from langchain_hybrid_memory.assertions import is_denial
 from langchain_hybrid_memory.config import Admit
 from langchain_hybrid_memory.memories import fact_from
-from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED
+from langchain_hybrid_memory.prompts.extraction import MEASURED, SINGLE_VALUED, ExtractedFact
 from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
 from langchain_hybrid_memory.records import EDIT, TRUST_ORDER, StoredFact, from_iso, is_held, to_iso
 from langchain_hybrid_memory.steps.ground import WHITE_SPACE, Candidate, claim_of, fold, is_quoted
@@ -294,7 +294,7 @@ def _released(fact: StoredFact, gone: Mapping[str, StoredFact]) -> StoredFact:
 def _stored(candidate: Candidate, names: Names, now: datetime) -> StoredFact:
     fact, message = candidate.fact, candidate.message
     text = WHITE_SPACE.sub(" ", fact.fact).strip()
-    end = _instant(fact.until, "")
+    end = _stated_end(fact)
     return StoredFact(
         text=text,
         category=fact.category or fact.attribute,
@@ -321,6 +321,13 @@ def _stored(candidate: Candidate, names: Names, now: datetime) -> StoredFact:
         prompt=PROMPT,
         extractor=VERSION,
     )
+
+
+def _stated_end(fact: ExtractedFact) -> str:
+    """Until when a fact says that it holds; a state that ends as it begins is a model's slip, and no end at all."""
+    begin, end = _instant(fact.since, ""), _instant(fact.until, "")
+    is_state = fact.attribute in SINGLE_VALUED | MEASURED
+    return "" if is_state and begin and end <= begin else end
 
 
 def noted(text: str, subject: str, names: Names) -> list[str]:

@@ -104,7 +104,8 @@ def compare(messages: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict
 def shown(fact: Fact) -> dict[str, Any]:
     """Show a fact to whoever checks the figures."""
     names = ("message_ids", "subject", "attribute", "value", "text", "superseded_by")
-    return {"id": fact.id, **{name: getattr(fact, name) for name in names}}
+    times = {name: str(getattr(fact, name)) for name in ("valid_at", "invalid_at")}
+    return {"id": fact.id, **{name: getattr(fact, name) for name in names}, **times}
 
 
 def main(

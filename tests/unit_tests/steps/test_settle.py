@@ -258,6 +258,7 @@ RENT = {"subject": "user", "attribute": "deadline", "value": "rent payment due A
         (LOGIN, {"value": "120ms"}),
         (LOGIN, {"subject": "response time of the login"}),
         (DRAFT, {"value": "April 5, 2026"}),
+        (DRAFT, {"subject": "deadline of the thesis draft", "value": "April 5"}),
         (RENT, {"value": "rent payment due on May 3"}),
         ({**LOGIN, "value": "40%"}, {"value": "55 percent"}),
         ({**LOGIN, "value": "$700"}, {"value": "900 dollars"}),
@@ -299,6 +300,14 @@ def test_fact_never_ends_before_it_began() -> None:
     fact = lives_in("Porto", since=iso(1))
     result = settled(fact, messages=[said("m1", "I live in Porto", at=iso(4))], known=known)
     assert result.facts["k"]["invalid_at"] == iso(3)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "end"), [("residence", None), ("figure", None), ("event", "2026-01-31T00:00:00+00:00")]
+)
+def test_state_that_would_end_as_it_begins_has_no_end(attribute: str, end: str | None) -> None:
+    fact = extracted("new", attribute=attribute, since="2026-01-31", until="2026-01-31")
+    assert settled(fact, messages=[said("m1", "new")]).facts["e-m1-0"]["stated_end"] == end
 
 
 def test_similarity_alone_supersedes_nothing() -> None:
