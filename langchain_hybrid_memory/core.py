@@ -25,7 +25,7 @@ from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary
-from langchain_hybrid_memory.steps.compose import compose, is_stale
+from langchain_hybrid_memory.steps.compose import compose, is_stale, with_block
 from langchain_hybrid_memory.steps.prune import prune
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import cursor_index, record, rememberable
@@ -173,6 +173,16 @@ class Core:
             placement=self.recall.placement,
             count=self.count,
         )
+
+    def composed_for_agent(self, state: MemoryState) -> list[AnyMessage]:
+        """The messages for an agent with a prompt of its own; each has an id, to tell them from those it adds."""
+        own: list[AnyMessage] = [message for message in state["messages"] if isinstance(message, SystemMessage)]
+        spoken: list[AnyMessage] = [m for m in state["messages"] if not isinstance(m, SystemMessage)]
+        system, messages = self.composed({**state, "messages": spoken}, None)
+        if system:
+            newest = last_human(messages)
+            messages[newest] = with_block(messages[newest], system.text)
+        return [*own, *(m if m.id else m.model_copy(update={"id": f"shown-{n}"}) for n, m in enumerate(messages))]
 
 
 def _degraded(state: MemoryState, scope: Scope, why: str) -> MemoryUpdate:
