@@ -114,8 +114,9 @@ class Nodes:
     def _record(self, state: MemoryState) -> Flow[MemoryUpdate]:
         if "recalled" not in state and _newest_id(state) in self._recalled_for:
             logger.error(
-                "what the recall node gave was dropped: the graph has no channels for it. Give `memory.nodes.recall` "
-                "to `add_node` as it is: not in a function, `with_config` or `with_retry`, and without `input_schema`"
+                "what the recall node gave did not reach the record node: give `memory.nodes.recall` and "
+                "`memory.nodes.record` to `add_node` as they are, which brings their channels into the graph; not in a "
+                "function, `with_config` or `with_retry`, and without `input_schema`"
             )
         return (yield from recorded_turn(state, self._core, self._background))
 

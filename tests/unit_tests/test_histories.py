@@ -82,7 +82,7 @@ def lived(history: list[Event], buffer: BufferConfig) -> Thread:
 
 def generated(is_full: bool) -> settings:  # noqa: FBT001 - pytest's fixture
     return settings(
-        max_examples=10_000 if is_full else 120,
+        max_examples=10_000 if is_full else 100,
         deadline=None,
         database=None,
         phases=[Phase.generate, Phase.shrink] if is_full else [Phase.generate],
