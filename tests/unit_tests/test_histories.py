@@ -84,7 +84,7 @@ def generated(is_full: bool) -> settings:  # noqa: FBT001 - pytest's fixture
     return settings(
         max_examples=10_000 if is_full else 100,
         deadline=None,
-        database=None,
+        derandomize=not is_full,
         phases=[Phase.generate, Phase.shrink] if is_full else [Phase.generate],
         suppress_health_check=[HealthCheck.too_slow],
     )
@@ -125,4 +125,4 @@ def test_pruning_of_any_history_removes_only_what_is_summarized_extracted_and_re
         assert all(TOKEN.search(message.text) or message.text == "" for message in thread.messages)
 
     check()
-    assert removed > 100, "the histories are long enough for something to be pruned"
+    assert removed > 20, "the histories are long enough for something to be pruned"
