@@ -15,9 +15,8 @@ from langgraph.graph.state import CompiledStateGraph
 
 from langchain_hybrid_memory._flow import Flow, arun, call, run
 from langchain_hybrid_memory.background import Background
-from langchain_hybrid_memory.budget import last_human
 from langchain_hybrid_memory.chat_model import create_chat_model
-from langchain_hybrid_memory.core import Core
+from langchain_hybrid_memory.core import Core, asked_id
 from langchain_hybrid_memory.errors import ConfigurationError
 from langchain_hybrid_memory.events import tell_learned
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
@@ -70,8 +69,8 @@ class Nodes:
 
         Args:
             model: A chat model, with tools or structured output bound as you like, or an `init_chat_model` string; or a
-                compiled agent with a channel `messages`. An agent has a prompt of its own, so it finds all that memory
-                holds in front of the newest message, and no system message from here.
+                compiled agent with a channel `messages` and without memory's middleware. An agent has a prompt of its
+                own, so it finds all that memory holds in front of the newest message, and no system message from here.
             system_prompt: Leads every prompt of a chat model.
 
         Raises:
@@ -108,22 +107,17 @@ class Nodes:
 
     def _recall(self, state: MemoryState) -> Flow[MemoryUpdate]:
         update = yield from self._core.recalled(state)
-        self._recalled_for.append(_newest_id(state))
+        self._recalled_for.append(asked_id(state))
         return update
 
     def _record(self, state: MemoryState) -> Flow[MemoryUpdate]:
-        if "recalled" not in state and _newest_id(state) in self._recalled_for:
+        if "recalled" not in state and asked_id(state) in self._recalled_for:
             logger.error(
                 "what the recall node gave did not reach the record node: give `memory.nodes.recall` and "
                 "`memory.nodes.record` to `add_node` as they are, which brings their channels into the graph; not in a "
                 "function, `with_config` or `with_retry`, and without `input_schema`"
             )
         return (yield from recorded_turn(state, self._core, self._background))
-
-
-def _newest_id(state: MemoryState) -> str:
-    messages = state["messages"]
-    return str(messages[last_human(messages)].id) if messages else ""
 
 
 def recorded_turn(state: MemoryState, core: Core, background: Background) -> Flow[MemoryUpdate]:
