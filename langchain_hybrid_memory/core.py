@@ -25,7 +25,7 @@ from langchain_hybrid_memory.records import fingerprint
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary
-from langchain_hybrid_memory.steps.compose import compose, is_stale
+from langchain_hybrid_memory.steps.compose import compose, is_stale, with_block
 from langchain_hybrid_memory.steps.prune import prune
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import cursor_index, record, rememberable
@@ -84,7 +84,7 @@ class Core:
         scope = self.scope()
         if scope is None:
             return {"recalled": None, "summary": None, "pinned": None, **_passed_over(state)}
-        self.turns.check(_place(), _asked(state))
+        self.turns.check(_place(), asked_id(state))
         recalling = recall(
             state,
             scope,
@@ -143,7 +143,7 @@ class Core:
 
     def answering(self, state: MemoryState) -> AbstractContextManager[None]:
         """Within this block the newest message is being answered, and no other turn may begin on its thread."""
-        return self.turns.answering(_place(), _asked(state))
+        return self.turns.answering(_place(), asked_id(state))
 
     def refreshed(self, state: MemoryState) -> Flow[MemoryUpdate]:
         """Recall anew where what the state holds was brought for other words; nothing where it still counts."""
@@ -174,11 +174,21 @@ class Core:
             count=self.count,
         )
 
+    def composed_for_agent(self, state: MemoryState) -> list[AnyMessage]:
+        """The messages for an agent with a prompt of its own; each has an id, to tell them from those it adds."""
+        own: list[AnyMessage] = [message for message in state["messages"] if isinstance(message, SystemMessage)]
+        spoken: list[AnyMessage] = [m for m in state["messages"] if not isinstance(m, SystemMessage)]
+        system, messages = self.composed({**state, "messages": spoken}, None)
+        newest = last_human(messages)
+        if system and messages and is_from_person(messages[newest]):
+            messages[newest] = with_block(messages[newest], system.text)
+        return [*own, *(m if m.id else m.model_copy(update={"id": f"shown-{n}"}) for n, m in enumerate(messages))]
+
 
 def _degraded(state: MemoryState, scope: Scope, why: str) -> MemoryUpdate:
     """What a turn goes on with that could not recall: what the thread has of this user from earlier turns."""
     update = MemoryUpdate(
-        recalled=Recalled(message_id=_asked(state), digest=_digest(state), keys=[], text="", degraded=why)
+        recalled=Recalled(message_id=asked_id(state), digest=_digest(state), keys=[], text="", degraded=why)
     )
     if not _is_of(state.get("summary"), scope):
         update["summary"] = None
@@ -215,7 +225,7 @@ def _passed_over(state: MemoryState) -> MemoryUpdate:
     return {"recorded_through": last, "skipped_through": last}
 
 
-def _asked(state: MemoryState) -> str:
+def asked_id(state: MemoryState) -> str:
     """Id of the message that a turn answers; empty where there is none."""
     messages = state["messages"]
     return str(messages[last_human(messages)].id) if messages else ""

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, SystemMessage
 from langchain_core.runnables import Runnable, RunnableLambda
+from langgraph.graph.state import CompiledStateGraph
 
 from langchain_hybrid_memory._flow import Flow, arun, call, run
 from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.chat_model import create_chat_model
-from langchain_hybrid_memory.core import Core
+from langchain_hybrid_memory.core import Core, asked_id
+from langchain_hybrid_memory.errors import ConfigurationError
 from langchain_hybrid_memory.events import tell_learned
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
+
+WATCHED_TURNS = 1_000
+"""Of so many turns it is known that they recalled, to notice where the graph drops what they gave."""
+
+logger = logging.getLogger("langchain_hybrid_memory")
 
 
 class StepNode(RunnableLambda[MemoryState, Any]):
@@ -45,24 +55,32 @@ class Nodes:
         """Build the nodes of one memory."""
         self._core = core
         self._background = background
-        self.recall = StepNode(core.recalled, "recall")
+        self._recalled_for: deque[str] = deque(maxlen=WATCHED_TURNS)
+        self.recall = StepNode(self._recall, "recall")
         self.record = StepNode(self._record, "record")
 
     def respond(
         self,
-        model: str | Runnable[LanguageModelInput, AIMessage],
+        model: str | Runnable[LanguageModelInput, AIMessage] | CompiledStateGraph[Any, Any, Any, Any],
         *,
         system_prompt: str | SystemMessage | None = None,
     ) -> StepNode:
         """A node that answers with what memory holds in the prompt: summary, window and recalled block.
 
         Args:
-            model: A chat model, with tools or structured output bound as you like, or an `init_chat_model` string.
-            system_prompt: Leads every prompt.
+            model: A chat model, with tools or structured output bound as you like, or an `init_chat_model` string; or a
+                compiled agent with a channel `messages` and without memory's middleware. An agent has a prompt of its
+                own, so it finds all that memory holds in front of the newest message, and no system message from here.
+            system_prompt: Leads every prompt of a chat model.
 
         Raises:
-            ConfigurationError: If the model cannot be set up.
+            ConfigurationError: If the model cannot be set up, or an agent is given a `system_prompt`.
         """
+        if isinstance(model, CompiledStateGraph):
+            if system_prompt:
+                msg = f"system_prompt is {system_prompt!r}, but an agent has its own; give it to `create_agent`"
+                raise ConfigurationError(msg)
+            return StepNode(partial(self._answer_by_agent, model), "respond")
         chat_model = create_chat_model(model) if isinstance(model, str) else model
 
         def step(state: MemoryState) -> Flow[dict[str, Any]]:
@@ -74,7 +92,31 @@ class Nodes:
 
         return StepNode(step, "respond")
 
+    def _answer_by_agent(
+        self, agent: CompiledStateGraph[Any, Any, Any, Any], state: MemoryState
+    ) -> Flow[dict[str, Any]]:
+        """What an agent adds to the messages, and whatever else it gives out."""
+        update = yield from self._core.refreshed(state)
+        given = self._core.composed_for_agent(cast("MemoryState", {**state, **update}))
+        known = {message.id for message in given}
+        with self._core.answering(state):
+            result = yield from call(agent, {"messages": given})
+        # what a middleware of the agent put in the place of messages stands for them in there alone
+        new = [m for m in result["messages"] if m.id not in known and "lc_source" not in m.additional_kwargs]
+        return {**result, **update, "messages": new}
+
+    def _recall(self, state: MemoryState) -> Flow[MemoryUpdate]:
+        update = yield from self._core.recalled(state)
+        self._recalled_for.append(asked_id(state))
+        return update
+
     def _record(self, state: MemoryState) -> Flow[MemoryUpdate]:
+        if "recalled" not in state and asked_id(state) in self._recalled_for:
+            logger.error(
+                "what the recall node gave did not reach the record node: give `memory.nodes.recall` and "
+                "`memory.nodes.record` to `add_node` as they are, which brings their channels into the graph; not in a "
+                "function, `with_config` or `with_retry`, and without `input_schema`"
+            )
         return (yield from recorded_turn(state, self._core, self._background))
 
 

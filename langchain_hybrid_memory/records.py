@@ -42,8 +42,8 @@ class StoredMessage(TypedDict):
     is_abandoned: bool
     """Whether the thread went on without it: it was regenerated, or a message before it was edited."""
     is_indexed: bool
-    is_edited: NotRequired[bool]
-    """Whether other words stood under its id before, which a summary may hold in the place of these."""
+    is_late: NotRequired[bool]
+    """Whether messages behind it were on record before these words: a summary may have passed them over."""
     day_words: NotRequired[str]
     """Its day as a question would name it: helps keyword search to find it."""
 

@@ -172,12 +172,15 @@ def _system(
     return SystemMessage([block for part in blocks for block in part])
 
 
-def _with_recalled(message: AnyMessage, recalled: Recalled | None) -> AnyMessage:
-    if recalled is None or not _is_recalled_for(message, recalled):
-        return message
-    block = recalled["text"] + "\n\n"
+def with_block(message: AnyMessage, text: str) -> AnyMessage:
+    """A copy of a message with a block in front of what it says; blocks of its own stay as they are."""
+    block = text + "\n\n"
     content = block + message.content if isinstance(message.content, str) else [_text(block), *message.content]
     return message.model_copy(update={"content": content})
+
+
+def _with_recalled(message: AnyMessage, recalled: Recalled | None) -> AnyMessage:
+    return with_block(message, recalled["text"]) if recalled and _is_recalled_for(message, recalled) else message
 
 
 def _is_recalled_for(message: AnyMessage, recalled: Recalled | None) -> bool:

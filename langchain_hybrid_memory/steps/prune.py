@@ -42,7 +42,7 @@ def prune(state: MemoryState, scope: Scope, store: BaseStore, *, now: datetime, 
         key
         for key, said in logged.items()
         if key not in waiting
-        and not said.get("is_edited")
+        and not said.get("is_late")
         and not said["is_abandoned"]
         and (said["position"], key) <= (summary["through_position"], summary["through_id"])
     }

@@ -47,8 +47,8 @@ class Utterance:
     at: datetime
     position: int
     speaker: str | None = None
-    is_edited: bool = False
-    """Whether it said something else in an earlier turn than the newest."""
+    is_late: bool = False
+    """Whether what was said behind it is on record already."""
 
 
 class Place(NamedTuple):
@@ -233,12 +233,12 @@ def _unknown(
     keys = {mark_key(scope.thread_id, message_id): message_id for message_id in other}
     items = yield from batch(store, [GetOp(scope.namespace("forgotten"), key) for key in keys])
     marks = {keys[item.key]: cast("StoredMark", item.value) for item in items if isinstance(item, Item)}
-    newest = max((said.position for said in spoken if said.role == "user"), default=0)
+    reach = max((said.position for said in spoken if said.id in known), default=-1)
     left = [
         replace(
             said,
             text=blanked(redact(said.text), marks[said.id]) if said.id in marks else said.text,
-            is_edited=said.id in other and said.position < newest,
+            is_late=said.position < reach,
         )
         for said in spoken
     ]
@@ -293,7 +293,7 @@ def _message(
         after=(before.id if before else place.tip or FIRST) if place else None,
         is_fork=scope.is_fork,
         is_abandoned=False,
-        is_edited=said.is_edited,
+        is_late=said.is_late,
         is_indexed=False,
         day_words=day_words(said.at.date(), said.text),
     )

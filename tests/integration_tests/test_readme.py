@@ -36,8 +36,8 @@ def doubles(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chroma_client: Clie
 
 
 def test_every_door_has_an_example() -> None:
-    doors = ("memory.graph(", "memory.middleware()", "memory.nodes.recall", "memory.for_user(")
-    assert [sum(door in example for example in EXAMPLES) for door in doors] == [1, 1, 1, 1]
+    doors = ("memory.graph(", "memory.middleware()", "memory.nodes.recall", "memory.nodes.respond(agent)")
+    assert [sum(door in example for example in EXAMPLES) for door in (*doors, "memory.for_user(")] == [1, 1, 2, 1, 1]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))

