@@ -1,4 +1,8 @@
-"""The records a store keeps, each kind a dictionary of JSON values, and how their keys and times are written."""
+"""The records a store keeps, each kind a dictionary of JSON values, and how their keys and times are written.
+
+A record carries no version. A later version of this package may add fields, which are read with a default, and never
+changes what one means; files that an earlier version must not read are refused by the store, whose format is numbered.
+"""
 
 from __future__ import annotations
 

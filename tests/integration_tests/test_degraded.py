@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_hybrid_memory import RecallConfig, StorageError, SummaryConfig
+from langchain_hybrid_memory import RecallConfig, SummaryConfig
+from tests.doubles.backends import embedded
 from tests.doubles.embedding import WordEmbedding
 from tests.doubles.life import SECONDS, WatchedStore, configured, learning_model, open_life
 
@@ -32,25 +33,20 @@ class TroubledStore(WatchedStore):
     """A store in front of which something may stand: an error, or a gate that is shut."""
 
     error: Exception | None = None
-    takes_writes = True
     gate: threading.Event
 
     def batch(self, ops: Iterable[Op]) -> list[Result]:
-        asked = list(ops)
-        self._check(asked)
+        if self.error is not None:
+            raise self.error
         assert self.gate.wait(SECONDS)
-        return super().batch(asked)
+        return super().batch(ops)
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
-        asked = list(ops)
-        self._check(asked)
+        if self.error is not None:
+            raise self.error
         while not self.gate.is_set():  # noqa: ASYNC110 - threads and event loops share the gate
             await asyncio.sleep(0.005)
-        return await super().abatch(asked)
-
-    def _check(self, ops: Sequence[Op]) -> None:
-        if self.error is not None and (not self.takes_writes or any(hasattr(op, "value") for op in ops)):
-            raise self.error
+        return await super().abatch(ops)
 
 
 class TroubledEmbedding(WordEmbedding):
@@ -82,9 +78,9 @@ class Trouble:
     def begin(self, life: Life) -> None:
         store: Any = life.memory.store
         if self.kind == "store down":
-            store.error, store.takes_writes = ConnectionError("secret words"), False
+            store.error = ConnectionError("secret words")
         elif self.kind == "store read-only":
-            store.error, store.takes_writes = StorageError("read-only"), True
+            self._take_writes(life, takes=False)
         elif self.kind == "store slow":
             store.gate.clear()
         elif self.kind == "embedding down":
@@ -97,6 +93,12 @@ class Trouble:
         store.error = self.embedding.error = None
         store.gate.set()
         self.embedding.gate.set()
+        self._take_writes(life, takes=True)
+
+    def _take_writes(self, life: Life, *, takes: bool) -> None:
+        """Let the store's files be written or not, as SQLite sees it."""
+        store: Any = life.memory.store
+        embedded(store.store)._catalog._writer.execute(f"PRAGMA query_only={int(not takes)}")
 
 
 WHY = {

@@ -126,7 +126,8 @@ def test_an_embedding_that_fails_costs_neither_the_reply_nor_the_message(
     terminal: Terminal, caplog: pytest.LogCaptureFixture
 ) -> None:
     terminal.embedding.error = ConnectionError("no embeddings")
-    terminal.pipe("My boat is red.", model=talker())
+    shown = terminal.pipe("My boat is red.", model=talker())
+    assert "memory could not be asked: ConnectionError" in shown
     assert "recall failed and was left out of this turn: ConnectionError" in caplog.text
     assert "no reply" not in terminal.errors
     terminal.embedding.error = None
