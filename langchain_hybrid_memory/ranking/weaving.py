@@ -33,7 +33,7 @@ def weave(hits: Iterable[Hit], *, limit: int) -> list[Hit]:
             break
         sources = places(hit.item)
         if isinstance(hit.item, Fact):
-            is_told = shown.issuperset(sources)
+            is_told = bool(sources) and shown.issuperset(sources)  # a correction rests on no message
         else:
             is_told = max(quoted[place] for place in sources) > MOST * len(hit.text)
         if is_told:

@@ -17,7 +17,7 @@ from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate
 from langchain_hybrid_memory.steps.load import load
-from langchain_hybrid_memory.steps.record import branch_of, place_of, rememberable
+from langchain_hybrid_memory.steps.record import branch_of, is_from_memory, place_of, rememberable
 from langchain_hybrid_memory.steps.words import words_of
 
 
@@ -87,8 +87,8 @@ def _waiting(scope: Scope, store: BaseStore) -> Flow[set[str]]:
 def _is_done(
     message: AnyMessage, logged: Mapping[str, StoredMessage], settled: Collection[str], redact: Redactor
 ) -> bool:
-    """Whether nothing is lost with a message: it has no words, or the log has them and they are worked on."""
+    """Whether nothing is lost with a message: it has no words but memory's, or the log has them and is worked on."""
     words, key = words_of(message), str(message.id)
-    if not words.strip():
+    if not words.strip() or is_from_memory(message):
         return True
     return key in settled and logged[key]["text"] == redact(words)

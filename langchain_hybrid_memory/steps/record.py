@@ -304,9 +304,14 @@ def _marker(entry: Pending, scope: Scope) -> PutOp:
     return PutOp(scope.pending, f"{entry['episode']}-{entry['message_ids'][-1]}", dict(entry), index=False)
 
 
+def is_from_memory(message: BaseMessage) -> bool:
+    """Whether a message is what memory's own tool told the model: on record it would teach what is known already."""
+    return isinstance(message, ToolMessage) and isinstance(message.artifact, Mapping) and MEMORY in message.artifact
+
+
 def _role(message: BaseMessage) -> Role | None:
     if isinstance(message, HumanMessage) and not is_from_person(message):
         return None
-    if isinstance(message, ToolMessage) and isinstance(message.artifact, Mapping) and MEMORY in message.artifact:
-        return None  # what memory told the model: it would teach what is known already, and find itself
+    if is_from_memory(message):
+        return None
     return next((role for kind, role in ROLES.items() if isinstance(message, kind)), None)

@@ -465,6 +465,8 @@ async def test_saved_and_then_extracted_is_one_fact(call: Door, memory: HybridMe
     assert fact.prompt == "save_memory"
     provenance = await call(memory.for_user("alex"), "why", fact.id)
     assert [message.text for message in provenance.messages] == ["I live in Lisbon."]
+    await call(memory.for_user("alex"), "rebuild")
+    assert [fact.prompt for fact in await call(memory.for_user("alex"), "facts")] == ["save_memory"]
 
 
 async def test_saved_fact_outlives_a_rebuild(desk: Desk) -> None:
@@ -474,6 +476,18 @@ async def test_saved_fact_outlives_a_rebuild(desk: Desk) -> None:
     assert {fact.text for fact in await desk.facts()} >= {"Zoe is tall."}
     profile = await desk.call(desk.memory.for_user("alex"), "entity", "Zoe")
     assert [fact.text for fact in profile.facts] == ["Zoe is tall."]
+
+
+async def test_what_rests_on_no_message_is_found_in_its_thread(desk: Desk) -> None:
+    tool = tool_named("save_memory", desk.memory.tools())
+    await desk.call(tool, "invoke", {"fact": "The user is tall."}, configured("alex", "first"))
+    (found,) = await desk.turn("Go", calling("search_memory", query="Is the user tall?"))
+    assert "The user is tall." in found.text
+    await desk.learn("I prefer tea.")
+    (tea,) = [fact for fact in await desk.facts() if fact.value == "tea"]
+    await desk.call(desk.memory.for_user("alex"), "edit", tea.id, "The user prefers mate.")
+    (found,) = await desk.turn("Go", calling("search_memory", query="Does the user prefer mate?"), thread="before")
+    assert "The user prefers mate." in found.text
 
 
 async def test_admission_rules_hold_for_what_is_saved(call: Door) -> None:

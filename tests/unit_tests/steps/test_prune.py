@@ -130,3 +130,18 @@ async def test_queue_of_another_thread_keeps_nothing_here(
     other = Scope(user_id=ALEX.user_id, thread_id="t2")
     await drive(record(state(*thread), other, store, now=NOW))
     assert await pruned(drive, store, *thread) == ["h1", "a1", "h2", "a2"]
+
+
+@pytest.mark.parametrize(("artifact", "kept"), [({"memory": "search_memory"}, []), (None, ["h1", "c1", "r1", "a1"])])
+async def test_what_memory_told_the_model_keeps_no_turn(
+    drive: Driver, store: WatchedStore, artifact: Any, kept: list[str]
+) -> None:
+    told = result("r1", "call").model_copy(update={"artifact": artifact})
+    first = [human("h1"), ai("c1", "", calls=("call",)), told, ai("a1")]
+    messages = [*first, *turns(2, 4)]
+    await drive(record(state(*messages), ALEX, store, now=NOW))
+    store.delete(ALEX.thread_messages("t1"), "r1")
+    summarize(store, "a3", 7)
+    learn(store)
+    gone = await pruned(drive, store, *messages)
+    assert gone == [str(message.id) for message in messages[:6] if message.id not in kept]
