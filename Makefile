@@ -7,7 +7,7 @@ WORKERS ?= auto
 
 MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/langchain-hybrid-memory
 
-.PHONY: chat test fault-run kill-matrix isolation lint format bench bench-recall clean
+.PHONY: chat test fault-run kill-matrix isolation lint format bench bench-recall bench-cache clean
 
 chat: $(CHAT)/.ready ## Talk to an agent that remembers you: make chat ARGS="--user alex"
 	@$(CHAT)/bin/hybrid-memory chat $(ARGS)
@@ -34,12 +34,16 @@ format: $(DEV)/.ready ## Rewrite the code in the project's style
 	$(DEV)/bin/ruff format .
 	$(DEV)/bin/ruff check --fix .
 
-bench: $(DEV)/.ready ## Measure what memory adds to a turn, its model calls beside others', and what the store costs
+bench: $(DEV)/.ready ## Measure what memory adds to a turn, its model calls beside others', what the store costs and how long recall takes
 	$(DEV)/bin/python -m tests.benchmarks $(ARGS)
 	$(DEV)/bin/python -m tests.benchmarks.store --out store.json
+	$(DEV)/bin/python -m tests.benchmarks.recall_time --out recall-time.json
 
 bench-recall: $(DEV)/.ready ## Measure recall: make bench-recall DATA=file.json OUT=results.json ARGS="--no-speaker"
 	$(DEV)/bin/python -m tests.benchmarks.recall $(DATA) --out $(OUT) --models "$(MODELS)" $(ARGS)
+
+bench-cache: $(DEV)/.ready ## Measure how much of each prompt a prefix cache could reuse: figures and a plot
+	$(DEV)/bin/python -m tests.benchmarks.prompt_cache --out prompt-cache.json $(ARGS)
 
 $(CHAT)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(CHAT)

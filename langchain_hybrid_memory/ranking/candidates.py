@@ -132,6 +132,12 @@ class Pool:
         return self._counts(each.names for each in self.candidates)
 
     @cached_property
+    def covered(self) -> Values:
+        """The share of the question's weighted terms in each text, its speaker's name and what stands before it."""
+        is_there = (self.in_text > 0) | (self.in_before > 0) | (self.in_names > 0)
+        return np.asarray(is_there @ np.array([*self.question.terms.values()], dtype=np.float64), dtype=np.float64)
+
+    @cached_property
     def shared_words(self) -> Values:
         """BM25 of each text alone, the best at 1."""
         return self.bm25(self.in_text, self.mark(len(each.item.text) for each in self.candidates))

@@ -65,10 +65,10 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
     shares = {name: getattr(weights, name) * column for name, column in values.items()}
     own = sum(shares.values(), start=np.zeros(len(pool)))
     shares["source"] = _of_sources(pool, own) - own
-    scores = (own + shares["source"]).round(9).tolist()
+    scores, alone = ((own + extra).round(9).tolist() for extra in (shares["source"], 0))
     times = [each.item.said_at if isinstance(each.item, Fact) else each.item.at for each in pool.candidates]
     rows = [row for row, is_found in enumerate(_are_found(pool)) if is_found]
-    rows.sort(key=lambda row: (scores[row], pool.is_fact[row], own[row].round(9), times[row]), reverse=True)
+    rows.sort(key=lambda row: (scores[row], pool.is_fact[row], alone[row], times[row]), reverse=True)
     outdated = {} if question.asks_past else outdated_words(each.item for each in everything)
     hits = (
         Hit(
@@ -99,8 +99,7 @@ def _relevance(pool: Pool) -> float:
     What was said on a day that the question names fits.
     """
     cosines = pool.mark(each.cosine or 0.0 for each in pool.candidates)
-    shares = SIGNALS["coverage"](pool)
-    fits = np.maximum((cosines + shares) / 2, WORDS_ALONE * shares)
+    fits = np.maximum((cosines + pool.covered) / 2, WORDS_ALONE * pool.covered)
     return float(max(fits.max(), SIGNALS["date"](pool).max()))
 
 

@@ -51,8 +51,7 @@ def keyword(pool: Pool) -> Values:
 
 def coverage(pool: Pool) -> Values:
     """The share of the question's weighted terms in a text, its speaker's name and the text before it."""
-    covered = (pool.in_text > 0) | (pool.in_before > 0) | (pool.in_names > 0)
-    return pool.mark((covered * np.array(list(pool.question.terms.values()))).sum(axis=1))
+    return pool.covered
 
 
 def answer(pool: Pool) -> Values:
@@ -78,13 +77,18 @@ def following(pool: Pool) -> Values:
 
 
 def thread(pool: Pool) -> Values:
-    """How good the three best messages of the same thread are, the best thread at 1: hits flock together."""
+    """How good the three best messages of the same thread are, the best thread at 1: hits flock together.
+
+    It counts by the share of messages that have company: where each stands in a thread of its own, as notes do, a
+    thread says nothing that its message did not.
+    """
     members: dict[str, list[float]] = defaultdict(list)
     for each, score in zip(pool.candidates, (pool.nearness + pool.shared_words).tolist(), strict=True):
         if not isinstance(each.item, Fact):  # it would count its message twice
             members[each.item.thread].append(score)
     strength = {name: sum(sorted(scores)[-THREAD_HITS:]) for name, scores in members.items()}
-    return to_best(pool.mark(strength.get(each.item.thread, 0.0) for each in pool.candidates))
+    company = 1 - len(members) / max(sum(map(len, members.values())), 1)
+    return company * to_best(pool.mark(strength.get(each.item.thread, 0.0) for each in pool.candidates))
 
 
 def speaker(pool: Pool) -> Values:

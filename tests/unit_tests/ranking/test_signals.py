@@ -65,8 +65,13 @@ def test_thread_with_more_that_fits_counts_more() -> None:
     rich = [message(f"r{n}", f"Kyoto {n}", thread="rich", score=0.8) for n in range(3)]
     poor = [message("p0", "Kyoto now", thread="poor", score=0.8), message("p1", "hm", thread="poor", score=0.1)]
     strengths = values("thread", "Kyoto", *rich, *poor)
-    assert strengths["r0"] == strengths["r2"] == 1.0
-    assert strengths["p0"] == strengths["p1"] < 0.7
+    assert strengths["r0"] == strengths["r2"] == 0.6  # five messages in two threads: three have company
+    assert strengths["p0"] == strengths["p1"] < 0.4
+
+
+def test_thread_of_one_message_adds_nothing_to_it() -> None:
+    notes = [message("n0", "Kyoto", thread="t0", score=0.9), message("n1", "hm", thread="t1", score=0.1)]
+    assert values("thread", "Kyoto", *notes) == {"n0": 0.0, "n1": 0.0}
 
 
 def test_speaker_named_in_the_question_counts() -> None:
