@@ -49,6 +49,8 @@ class Utterance:
     speaker: str | None = None
     is_late: bool = False
     """Whether what was said behind it is on record already."""
+    logged_at: int | None = None
+    """Its position in the log, where it is known already: it keeps it, whatever was taken out of the thread since."""
 
 
 class Place(NamedTuple):
@@ -229,6 +231,7 @@ def _unknown(
     """Utterances without the words that were forgotten in them, and the ids of those the log does not have so."""
     found = yield from batch(store, [GetOp(scope.thread_messages(scope.thread_id), said.id) for said in spoken])
     known = {item.key: str(item.value["text"]) for item in found if isinstance(item, Item)}
+    positions = {item.key: int(item.value["position"]) for item in found if isinstance(item, Item)}
     other = [said.id for said in spoken if said.id in known and _is_edited(said, known[said.id], redact)]
     keys = {mark_key(scope.thread_id, message_id): message_id for message_id in other}
     items = yield from batch(store, [GetOp(scope.namespace("forgotten"), key) for key in keys])
@@ -239,6 +242,7 @@ def _unknown(
             said,
             text=blanked(redact(said.text), marks[said.id]) if said.id in marks else said.text,
             is_late=said.position < reach,
+            logged_at=positions.get(said.id),
         )
         for said in spoken
     ]
@@ -289,7 +293,7 @@ def _message(
         text=redact(said.text),
         context=redact(before.text if before else "")[-CONTEXT_CHARACTERS:],
         at=to_iso(said.at),
-        position=said.position + (place.offset if place else 0),
+        position=said.position + (place.offset if place else 0) if said.logged_at is None else said.logged_at,
         after=(before.id if before else place.tip or FIRST) if place else None,
         is_fork=scope.is_fork,
         is_abandoned=False,
