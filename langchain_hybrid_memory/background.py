@@ -76,16 +76,10 @@ class Status(Returned):
     """The latest steps one by one, oldest first, each with the turns it served; a bounded number."""
 
     def _card(self) -> Card:
-        rows = {
-            "failed": self.failed or None,
-            "wait for tomorrow": self.capped or None,
-            "last error": self.last_error,
-            "users at work": self.running or None,
-            "model calls": self.calls,
-            "tokens": f"{self.prompt_tokens} in, {self.completion_tokens} out",
-            "facts rejected": self.rejected,
-        }
-        return Card(title=f"{self.pending} turns waiting" if self.pending else "everything is learned", rows=rows)
+        rows = {"failed": self.failed or None, "wait for tomorrow": self.capped or None, "last error": self.last_error}
+        tokens = f"{self.prompt_tokens} in, {self.completion_tokens} out"
+        spent = {"model calls": self.calls, "tokens": tokens, "facts rejected": self.rejected}
+        return Card(title=f"{self.pending} turns waiting" if self.pending else "everything is learned", rows=rows | spent)
 
 
 class _Wait(NamedTuple):

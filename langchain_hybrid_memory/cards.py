@@ -61,7 +61,9 @@ class Card:
 
 def period(start: datetime, end: datetime | None) -> str:
     """From which day on something holds and, if it ends, until when."""
-    return f"{_day(start)} to {_day(end)}" if end else f"since {_day(start)}"
+    if end is None:
+        return f"since {_day(start)}"
+    return f"on {_day(start)}" if _day(start) == _day(end) else f"{_day(start)} to {_day(end)}"
 
 
 def _is_empty(value: object) -> bool:

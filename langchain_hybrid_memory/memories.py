@@ -10,6 +10,9 @@ from typing import Any, Literal, TypeAlias, cast
 from langchain_hybrid_memory.cards import Card, Returned, period
 from langchain_hybrid_memory.records import Role, StoredEntity, StoredFact, StoredMessage, Trust, from_iso
 
+LEAST = 0.005
+"""A smaller share of a score is not shown."""
+
 MomentLabel: TypeAlias = Literal["began", "superseded", "ended", "corrected"]
 
 
@@ -57,7 +60,6 @@ class Fact(Returned):
             "true": period(self.valid_at, self.invalid_at),
             "about": f"{self.subject}: {self.attribute}" + (" (pinned)" if self.is_pinned else ""),
             "because of": f"“{self.quote}” in thread {self.thread}",
-            "id": self.id,
         }
         return Card(title=self.text, is_past=self.is_superseded, rows=rows)
 
@@ -153,7 +155,7 @@ class Entity(Returned):
     def _card(self) -> Card:
         rows = {
             "also called": ", ".join(self.aliases),
-            "mentioned": f"{self.first_seen_at:%Y-%m-%d} to {self.last_seen_at:%Y-%m-%d}",
+            "mentioned": period(self.first_seen_at, self.last_seen_at),
             "now": self.facts,
             "before": self.history,
         }
@@ -191,10 +193,13 @@ class Hit(Returned):
 
     def _card(self) -> Card:
         fact = self.item if isinstance(self.item, Fact) else None
+        speaking = self.shares or self.signals
         rows = {
             "found": f"a {'fact' if fact else 'message'} of {self.at:%Y-%m-%d} in thread {self.item.thread}",
             "score": f"{self.score:.2f}",
-            "of which" if self.shares else "signals": self.shares or self.signals,
+            "of which" if self.shares else "signals": {
+                name: share for name, share in speaking.items() if share >= LEAST
+            },
             "no longer true": self.outdated,
         }
         return Card(title=self.text, is_past=fact is not None and fact.is_superseded, rows=rows)
