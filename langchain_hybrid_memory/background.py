@@ -79,7 +79,8 @@ class Status(Returned):
         rows = {"failed": self.failed or None, "wait for tomorrow": self.capped or None, "last error": self.last_error}
         tokens = f"{self.prompt_tokens} in, {self.completion_tokens} out"
         spent = {"model calls": self.calls, "tokens": tokens, "facts rejected": self.rejected}
-        return Card(title=f"{self.pending} turns waiting" if self.pending else "everything is learned", rows=rows | spent)
+        title = f"{self.pending} turns waiting" if self.pending else "everything is learned"
+        return Card(title=title, rows=rows | spent)
 
 
 class _Wait(NamedTuple):
