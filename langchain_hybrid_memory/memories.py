@@ -198,7 +198,7 @@ class Hit(Returned):
             "found": f"a {'fact' if fact else 'message'} of {self.at:%Y-%m-%d} in thread {self.item.thread}",
             "score": f"{self.score:.2f}",
             "of which" if self.shares else "signals": {
-                name: share for name, share in speaking.items() if share >= LEAST
+                name: share for name, share in speaking.items() if abs(share) >= LEAST
             },
             "no longer true": self.outdated,
         }
