@@ -88,9 +88,13 @@ def test_what_is_no_longer_true_is_struck_out() -> None:
 
 
 def test_hit_is_explained_signal_by_signal_with_bars_as_long_as_they_count() -> None:
-    shown = Hit(item=MESSAGE, score=0.75, shares={"dense": 0.5, "keyword": 0.25})._repr_html_()
-    assert re.findall(r"width:([\d.]+)em;background", shown) == ["6.0", "3.0"]
+    shown = Hit(
+        item=MESSAGE, score=0.75, shares={"dense": 0.5, "keyword": 0.25, "date": 0.0, "source": -0.5}
+    )._repr_html_()
+    assert re.findall(r"width:([\d.]+)em;background", shown) == ["6.0", "3.0", "0.0"]
     assert "0.50 dense" in shown
+    assert "-0.50 source" in shown
+    assert "date" not in shown
     assert "0.25 keyword" in shown
 
 
