@@ -7,13 +7,16 @@ WORKERS ?= auto
 
 MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/langchain-hybrid-memory
 
-.PHONY: chat test fault-run kill-matrix isolation lint format bench bench-recall bench-cache clean
+.PHONY: chat test notebooks fault-run kill-matrix isolation lint format bench bench-recall bench-cache clean
 
 chat: $(CHAT)/.ready ## Talk to an agent that remembers you: make chat ARGS="--user alex"
 	@$(CHAT)/bin/hybrid-memory chat $(ARGS)
 
 test: $(DEV)/.ready ## Run the tests: no key, no model download, no network
 	$(DEV)/bin/pytest -n $(WORKERS) --dist loadfile $(TESTS) $(ARGS)
+
+notebooks: $(DEV)/.ready ## Execute the notebooks in place: no key, no model download, no network
+	$(DEV)/bin/python -m tests.notebooks notebooks/*.ipynb
 
 fault-run: $(DEV)/.ready ## Live 1,000 turns (`make test`: 20) in which 30 % of model calls, embeddings and store writes fail
 	$(DEV)/bin/pytest tests/integration_tests/test_fault_run.py --full --log-cli-level=INFO --timeout=7200 $(ARGS)

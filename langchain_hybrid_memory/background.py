@@ -18,6 +18,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.store.base import BaseStore, SearchItem, SearchOp
 
 from langchain_hybrid_memory._flow import Call, Flow, arun, attempt, batch, blocking, invoke, run
+from langchain_hybrid_memory.cards import Card, Returned
 from langchain_hybrid_memory.claims import Claims, Urgency
 from langchain_hybrid_memory.config import ExtractionMode
 from langchain_hybrid_memory.core import Core
@@ -51,7 +52,7 @@ logger = logging.getLogger("langchain_hybrid_memory")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
+class Status(Returned):
     """What waits in the store for anybody, and what this process has done and spent."""
 
     pending: int
@@ -73,6 +74,13 @@ class Status:
     """What each step cost this process, by its name: calls, tokens, milliseconds."""
     turns: tuple[Entry, ...] = field(default=(), repr=False)
     """The latest steps one by one, oldest first, each with the turns it served; a bounded number."""
+
+    def _card(self) -> Card:
+        rows = {"failed": self.failed or None, "wait for tomorrow": self.capped or None, "last error": self.last_error}
+        tokens = f"{self.prompt_tokens} in, {self.completion_tokens} out"
+        spent = {"model calls": self.calls, "tokens": tokens, "facts rejected": self.rejected}
+        title = f"{self.pending} turns waiting" if self.pending else "everything is learned"
+        return Card(title=title, rows=rows | spent)
 
 
 class _Wait(NamedTuple):

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, cast
 
+from langchain_hybrid_memory.cards import Card, Returned, period
 from langchain_hybrid_memory.records import Role, StoredEntity, StoredFact, StoredMessage, Trust, from_iso
 
+LEAST = 0.005
+"""A smaller share of a score is not shown."""
+
 MomentLabel: TypeAlias = Literal["began", "superseded", "ended", "corrected"]
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class Returned:
-    """Shared representation of what callers get back."""
-
-    def __repr__(self) -> str:
-        """Name the kind, and say it in a line."""
-        return f"<{type(self).__name__} {self._line()}>"
-
-    def _line(self) -> str:
-        raise NotImplementedError
-
-    def _repr_html_(self) -> str:
-        """Show every field as a small table, in the colors of the notebook's own theme."""
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(f.name)}</th>"
-            f"<td style='text-align:left'>{html.escape(str(getattr(self, f.name)))}</td></tr>"
-            for f in fields(self)
-            if getattr(self, f.name) not in (None, "", ())
-        )
-        return f"<table>{rows}</table>"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -74,6 +55,14 @@ class Fact(Returned):
         ended = f" until {self.invalid_at:%Y-%m-%d}" if self.invalid_at else ""
         return f"{self.text!r} since {self.valid_at:%Y-%m-%d}{ended}"
 
+    def _card(self) -> Card:
+        rows = {
+            "true": period(self.valid_at, self.invalid_at),
+            "about": f"{self.subject}: {self.attribute}" + (" (pinned)" if self.is_pinned else ""),
+            "because of": f"“{self.quote}” in thread {self.thread}",
+        }
+        return Card(title=self.text, is_past=self.is_superseded, rows=rows)
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Provenance(Returned):
@@ -97,6 +86,17 @@ class Provenance(Returned):
     def _line(self) -> str:
         return f"{self.fact.text!r} because of {self.quote!r} in thread {self.thread!r} on {self.said_at:%Y-%m-%d}"
 
+    def _card(self) -> Card:
+        rows = {
+            "because of": f"“{self.quote}”",
+            "said": f"{self.said_at:%Y-%m-%d} in thread {self.thread}",
+            "messages": self.messages,
+            "confirmed by": tuple(fact.quote for fact in self.confirmed_by),
+            "supersedes": self.supersedes,
+            "superseded by": self.superseded_by,
+        }
+        return Card(title=self.fact.text, is_past=self.superseded_by is not None, rows=rows)
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Moment(Returned):
@@ -113,6 +113,10 @@ class Moment(Returned):
         until = f" to {self.until:%Y-%m-%d}" if self.until else ""
         return f"{self.at:%Y-%m-%d}{until} {self.label}: {self.fact.text!r}"
 
+    def _card(self) -> Card:
+        rows = {self.label: period(self.at, self.until), "because of": f"“{self.fact.quote}”"}
+        return Card(title=self.fact.text, is_past=self.label != "began", rows=rows)
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Message(Returned):
@@ -127,6 +131,9 @@ class Message(Returned):
 
     def _line(self) -> str:
         return f"{self.at:%Y-%m-%d} {self.speaker or self.role}: {self.text!r}"
+
+    def _card(self) -> Card:
+        return Card(title=self.text, rows={"said by": self.speaker or self.role, "on": self.at, "thread": self.thread})
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -144,6 +151,15 @@ class Entity(Returned):
 
     def _line(self) -> str:
         return f"{self.name!r} ({self.type}, {len(self.facts)} facts)"
+
+    def _card(self) -> Card:
+        rows = {
+            "also called": ", ".join(self.aliases),
+            "mentioned": period(self.first_seen_at, self.last_seen_at),
+            "now": self.facts,
+            "before": self.history,
+        }
+        return Card(title=f"{self.name} ({self.type})", rows=rows)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -175,6 +191,19 @@ class Hit(Returned):
     def _line(self) -> str:
         return f"{self.score:.2f} {self.item!r}"
 
+    def _card(self) -> Card:
+        fact = self.item if isinstance(self.item, Fact) else None
+        speaking = self.shares or self.signals
+        rows = {
+            "found": f"a {'fact' if fact else 'message'} of {self.at:%Y-%m-%d} in thread {self.item.thread}",
+            "score": f"{self.score:.2f}",
+            "of which" if self.shares else "signals": {
+                name: share for name, share in speaking.items() if abs(share) >= LEAST
+            },
+            "no longer true": self.outdated,
+        }
+        return Card(title=self.text, is_past=fact is not None and fact.is_superseded, rows=rows)
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Receipt(Returned):
@@ -188,6 +217,9 @@ class Receipt(Returned):
     def _line(self) -> str:
         counts = ", ".join(f"{count} {kind}" for kind, count in self.removed.items() if count) or "nothing"
         return f"removed {counts}" + (f"; remaining: {'; '.join(self.remaining)}" if self.remaining else "")
+
+    def _card(self) -> Card:
+        return Card(title="forgotten", rows={"removed": self.removed, "remaining": self.remaining})
 
 
 def fact_from(key: str, value: Mapping[str, Any]) -> Fact:

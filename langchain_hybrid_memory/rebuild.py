@@ -11,10 +11,10 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 
 from langchain_hybrid_memory._flow import Flow, invoke, listing
+from langchain_hybrid_memory.cards import Returned
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.errors import ConfigurationError, ExtractionError
 from langchain_hybrid_memory.leases import release_lease, take_lease
-from langchain_hybrid_memory.memories import Returned
 from langchain_hybrid_memory.memorize import RECURSION_LIMIT, MemorizeState, Report, add_reports, memorize_graph
 from langchain_hybrid_memory.records import StoredMessage
 from langchain_hybrid_memory.scope import Scope

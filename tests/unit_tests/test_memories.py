@@ -15,7 +15,6 @@ from tests.doubles.builders import NOW, day, iso, known_fact, said
 
 LISBON = fact_from("e-0", known_fact("The user lives in Lisbon."))
 ENDED = fact_from("e-0", known_fact("The user lives in Lisbon.", superseded_by="e-1", invalid_at=iso(3)))
-HOSTILE = "<script>alert(1)</script>"
 
 
 def test_stored_fact_comes_back_with_times_and_source() -> None:
@@ -67,13 +66,6 @@ def test_stored_entity_comes_back_with_its_facts() -> None:
 )
 def test_repr_is_one_short_line(thing: object, expected: str) -> None:
     assert repr(thing) == expected
-
-
-def test_html_shows_the_fields_and_runs_nothing() -> None:
-    shown = fact_from("e-0", known_fact(HOSTILE))._repr_html_()
-    assert "<script>" not in shown
-    assert "residence" in shown
-    assert "invalid_at" not in shown, "what is empty is left out"
 
 
 def test_what_is_returned_cannot_be_changed() -> None:

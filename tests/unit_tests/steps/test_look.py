@@ -93,7 +93,8 @@ async def test_why_names_words_messages_time_and_place_in_the_history(drive: Dri
     assert (values(new.supersedes), new.superseded_by, new.confirmed_by) == (["Lisbon"], None, ())
     assert (new.fact.prompt, new.fact.extractor) == ("extraction-3", "settle-3")
     assert "'I live in Porto' in thread 't1'" in repr(new)
-    assert "<table>" in new._repr_html_()
+    assert "<s>The user lives in Lisbon." in old._repr_html_()
+    assert "&#x27;The user lives in Porto.&#x27;" in old._repr_html_()
 
 
 @pytest.mark.parametrize("fact_id", ["", "nothing", "f1"])
