@@ -226,6 +226,8 @@ def _as_far_as_possible(store: BaseStore, reads: list[Op], notes: list[Op]) -> F
 def _unanswered(state: MemoryState, asked: int) -> int:
     """Index of the first of the person's messages that end with the one at `asked` and are not on record yet."""
     first = asked
+    if state.get("recorded_through") and cursor_index(state) < 0:  # taken out of the thread: record asks the log
+        return first
     while first - 1 > cursor_index(state) and is_from_person(state["messages"][first - 1]):
         first -= 1
     return first
