@@ -49,6 +49,14 @@ class BufferConfig(_Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordConfig(_Checked):
+    """What of a message goes on record."""
+
+    max_characters: int = 100_000
+    """Of a longer message the rest is not remembered; the thread itself keeps it whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SummaryConfig(_Checked):
     """When and how the messages that leave the window are digested."""
 

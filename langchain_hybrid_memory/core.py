@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,12 +17,19 @@ from langgraph.store.base import BaseStore
 
 from langchain_hybrid_memory._flow import Flow, Outcome, Patience, attempt
 from langchain_hybrid_memory.budget import TokenCounter, is_from_person, last_human
-from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, MemorizeConfig, RecallConfig, SummaryConfig
+from langchain_hybrid_memory.config import (
+    BufferConfig,
+    ExtractConfig,
+    MemorizeConfig,
+    RecallConfig,
+    RecordConfig,
+    SummaryConfig,
+)
 from langchain_hybrid_memory.errors import HybridMemoryError, StorageError, describe
 from langchain_hybrid_memory.events import tell, tell_degraded, tell_recalled
-from langchain_hybrid_memory.ledger import Ledger
+from langchain_hybrid_memory.ledger import Cost, Ledger
 from langchain_hybrid_memory.records import fingerprint
-from langchain_hybrid_memory.redaction import Redactor
+from langchain_hybrid_memory.redaction import Redactor, Remembering
 from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.compose import compose, is_stale
@@ -48,6 +55,7 @@ class Core:
     recall: RecallConfig
     extract: ExtractConfig
     memorize: MemorizeConfig = MemorizeConfig()
+    record: RecordConfig = RecordConfig()
     redact: Redactor
     count: TokenCounter
     now: Callable[[], datetime]
@@ -84,6 +92,7 @@ class Core:
         scope = self.scope()
         if scope is None:
             return {"recalled": None, "summary": None, "pinned": None, **_passed_over(state)}
+        remembered = self.remembering()
         self.turns.check(_place(), _asked(state))
         recalling = recall(
             state,
@@ -93,12 +102,13 @@ class Core:
             buffer=self.buffer,
             now=self.now(),
             count=self.count,
-            redact=self.redact,
+            redact=remembered,
             learns=self.learns,
         )
         outcome = yield from self._in_time(recalling, "recall", state, scope)
         update = outcome.value or _degraded(state, scope, self._why(outcome.error))
         if outcome.error is None:
+            self.count_redacted(remembered, _behind_cursor(state), turns=_turn(state, scope))
             yield from tell_recalled(scope.thread_id, update)
         return {**update, **_passed_over(state)} if scope.is_read_only else update
 
@@ -107,10 +117,12 @@ class Core:
         scope = self.scope()
         if scope is None or scope.is_read_only:
             return _passed_over(state)
+        remembered = self.remembering()
         now = self.now()
-        recording = record(state, scope, self.store(), now=now, redact=self.redact, learns=self.learns)
+        recording = record(state, scope, self.store(), now=now, redact=remembered, learns=self.learns)
         outcome = yield from self._in_time(recording, "record", state, scope)
         if outcome.error is None:
+            self.count_redacted(remembered, _behind_cursor(state), turns=_turn(state, scope))
             ids = _said_in_turn(state, now=now)
             yield from tell("memory.recorded", scope.thread_id, ids=ids, messages=len(ids))
         if not outcome.value or not self.buffer.is_pruned:
@@ -145,6 +157,7 @@ class Core:
         """Within this block the newest message is being answered, and no other turn may begin on its thread."""
         return self.turns.answering(_place(), _asked(state))
 
+        remembered = self.remembering()
     def refreshed(self, state: MemoryState) -> Flow[MemoryUpdate]:
         """Recall anew where what the state holds was brought for other words; nothing where it still counts."""
         return (yield from self.recalled(state)) if is_stale(state.get("recalled"), state["messages"]) else {}
@@ -193,6 +206,10 @@ def _is_shown(recalled: Recalled | None, state: MemoryState) -> bool:
 
 def _is_of(kept: ThreadSummary | Pinned | None, scope: Scope) -> bool:
     return kept is not None and kept.get("owner") == fingerprint(scope.user_id)
+
+
+def _behind_cursor(state: MemoryState) -> list[str]:
+    return [message.text for message in state["messages"][cursor_index(state) + 1 :]]
 
 
 def _turn(state: MemoryState, scope: Scope) -> tuple[str, ...]:

@@ -279,13 +279,14 @@ def _message(
     spoken: Sequence[Utterance], index: int, episode: str, scope: Scope, *, redact: Redactor, place: Place | None
 ) -> PutOp:
     said, before = spoken[index], spoken[index - 1] if index else None
+    text = redact(said.text)
     value = StoredMessage(
         id=said.id,
         thread=scope.thread_id,
         episode=episode,
         role=said.role,
         speaker=said.speaker,
-        text=redact(said.text),
+        text=text,
         context=redact(before.text if before else "")[-CONTEXT_CHARACTERS:],
         at=to_iso(said.at),
         position=said.position + (place.offset if place else 0),
@@ -294,7 +295,7 @@ def _message(
         is_abandoned=False,
         is_edited=said.is_edited,
         is_indexed=False,
-        day_words=day_words(said.at.date(), said.text),
+        day_words=day_words(said.at.date(), text),
     )
     return PutOp(scope.thread_messages(scope.thread_id), said.id, dict(value), index=False)
 
