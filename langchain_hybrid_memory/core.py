@@ -127,7 +127,7 @@ class Core:
             yield from tell("memory.recorded", scope.thread_id, ids=ids, messages=len(ids))
         if not outcome.value or not self.buffer.is_pruned:
             return outcome.value or {}
-        pruning = prune(state, scope, self.store(), now=now, redact=self.redact)
+        pruning = prune(state, scope, self.store(), now=now, redact=remembered)
         pruned = yield from self._in_time(pruning, "prune", state, scope)
         return {**outcome.value, **(pruned.value or {})}
 
@@ -157,7 +157,16 @@ class Core:
         """Within this block the newest message is being answered, and no other turn may begin on its thread."""
         return self.turns.answering(_place(), _asked(state))
 
-        remembered = self.remembering()
+    def remembering(self) -> Remembering:
+        """What one step may remember of texts."""
+        return Remembering(self.redact, max_characters=self.record.max_characters)
+
+    def count_redacted(self, remembered: Remembering, texts: Iterable[str], *, turns: Sequence[str] = ()) -> None:
+        """Enter how many of the texts a step put on record had something taken out."""
+        count = sum(text in remembered.redacted for text in texts)
+        if count:
+            self.ledger.note("redact", Cost(redacted=count), turns=turns)
+
     def refreshed(self, state: MemoryState) -> Flow[MemoryUpdate]:
         """Recall anew where what the state holds was brought for other words; nothing where it still counts."""
         return (yield from self.recalled(state)) if is_stale(state.get("recalled"), state["messages"]) else {}
@@ -209,7 +218,7 @@ def _is_of(kept: ThreadSummary | Pinned | None, scope: Scope) -> bool:
 
 
 def _behind_cursor(state: MemoryState) -> list[str]:
-    return [message.text for message in state["messages"][cursor_index(state) + 1 :]]
+    return [words_of(message) for message in state["messages"][cursor_index(state) + 1 :]]
 
 
 def _turn(state: MemoryState, scope: Scope) -> tuple[str, ...]:

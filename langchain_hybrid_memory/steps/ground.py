@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from langchain_hybrid_memory.assertions import is_someone_elses, objection, without_denials
+from langchain_hybrid_memory.assertions import is_passed_on, is_someone_elses, objection, without_denials
 from langchain_hybrid_memory.config import ExtractConfig
+from langchain_hybrid_memory.instructions import SENTENCE, believed, is_order, told
 from langchain_hybrid_memory.prompts.extraction import OTHER, ExtractedFact
 from langchain_hybrid_memory.questions import is_asked
-from langchain_hybrid_memory.records import StoredMessage, entity_key, fingerprint
+from langchain_hybrid_memory.records import StoredMessage, entity_key, fingerprint, trust_of
 
 USER = "user"
 WORD = re.compile(r"\w+")
@@ -115,11 +116,26 @@ def _objection(fact: ExtractedFact, source: StoredMessage, aliases: Mapping[str,
     """Why a grounded fact is not worth keeping, if it is not."""
     if not fact.fact.strip():
         return "empty"
+    if _is_order(fact, source):
+        return "an instruction"
     if is_asked(fact.quote, source["text"]):
         return "a question"
     is_about_user = _subject(fact.subject, source, aliases) == USER
     if source["role"] != "user" and (is_about_user or fact.attribute == "instruction"):
         return "about the user by another"
-    if is_about_user and is_someone_elses(fact.quote, source["text"]):
+    is_quotation = is_passed_on if fact.attribute == "instruction" else is_someone_elses
+    if (is_about_user or fact.attribute == "instruction") and is_quotation(fact.quote, source["text"]):
         return "somebody else's words"
     return objection(fact.quote, source["text"], fact.fact)
+
+
+def _is_order(fact: ExtractedFact, source: StoredMessage) -> bool:
+    """Whether a fact, or the words it rests on, give orders to whoever reads them.
+
+    The user may say how the assistant is to behave; nobody else may, and no text may pose as a part of a prompt.
+    """
+    by = trust_of(source)
+    sentences = [text for text in SENTENCE.findall(source["text"]) if is_quoted(fact.quote, text)]
+    if any(map(is_order, [fact.quote, *sentences])) or any(told(text, by) != text for text in (fact.fact, fact.value)):
+        return True
+    return not is_quoted(fact.quote, believed(source))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, cast
 
+from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
@@ -48,6 +49,8 @@ class Utterance:
     speaker: str | None = None
     is_edited: bool = False
     """Whether it said something else in an earlier turn than the newest."""
+    is_document: bool = False
+    """Whether it only passes on what documents say, as a retriever's result does."""
 
 
 class Place(NamedTuple):
@@ -117,6 +120,7 @@ def utterances(messages: Sequence[BaseMessage], *, now: datetime, start: int = 0
             at=now,
             position=position,
             speaker=message.name if role == "user" else None,
+            is_document=isinstance(message, ToolMessage) and _is_retrieved(message.artifact),
         )
         for position, message in enumerate(messages, start)
         if (role := _role(message)) is not None and (text := words_of(message)).strip()
@@ -297,11 +301,17 @@ def _message(
         is_indexed=False,
         day_words=day_words(said.at.date(), text),
     )
+    if said.is_document:
+        value["trust"] = "document"
     return PutOp(scope.thread_messages(scope.thread_id), said.id, dict(value), index=False)
 
 
 def _marker(entry: Pending, scope: Scope) -> PutOp:
     return PutOp(scope.pending, f"{entry['episode']}-{entry['message_ids'][-1]}", dict(entry), index=False)
+
+
+def _is_retrieved(artifact: object) -> bool:
+    return isinstance(artifact, list) and bool(artifact) and all(isinstance(each, Document) for each in artifact)
 
 
 def _role(message: BaseMessage) -> Role | None:
