@@ -59,6 +59,8 @@ class Core:
     redact: Redactor
     count: TokenCounter
     now: Callable[[], datetime]
+    debug: bool = False
+    """Whether the log may hold what was remembered."""
     tracers: tuple[BaseCallbackHandler, ...] = ()
     """Hear of the runs of memory's own, which nobody else hears of."""
     ledger: Ledger = field(default_factory=Ledger)
@@ -144,9 +146,13 @@ class Core:
             raise outcome.error
         if outcome.error is not None:
             why = self._why(outcome.error)
-            logger.error("%s failed and was left out of this turn: %s", step, why)
+            logger.error("%s failed and was left out of this turn: %s", step, why, exc_info=self.shown(outcome.error))
             yield from tell_degraded(scope.thread_id, step, why)
         return outcome
+
+    def shown(self, error: Exception | None) -> Exception | None:
+        """An error as far as the log may show it: its text, or that of its cause, may quote what is remembered."""
+        return error if self.debug else None
 
     def _why(self, error: Exception | None) -> str:
         if isinstance(error, TimeoutError):

@@ -81,6 +81,7 @@ class HybridMemory:
         on_memorized: Listener | None = None,
         tracers: Sequence[BaseCallbackHandler] = (),
         root: str = "memory",
+        debug: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Set up a memory; nothing is opened, downloaded or started before it is needed.
@@ -109,6 +110,8 @@ class HybridMemory:
             tracers: Callback handlers that hear of memorize runs: root runs of their own, which name thread and run of
                 the turns they serve in their metadata. No handler of a turn hears of them.
             root: First segment of every store namespace.
+            debug: Log failures with their traceback, whose texts may quote what is remembered; otherwise only the kind
+                of a failure is logged.
             now: The clock; returns aware datetimes.
 
         Raises:
@@ -137,6 +140,7 @@ class HybridMemory:
             count=count_tokens,
             now=now,
             tracers=tuple(tracers),
+            debug=debug,
         )
         self._background = Background(self._core, mode=extraction, listener=on_memorized)
         self.nodes = Nodes(self._core, self._background)
