@@ -36,6 +36,7 @@ from langchain_hybrid_memory.steps.compose import compose, is_stale
 from langchain_hybrid_memory.steps.prune import prune
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import cursor_index, record, rememberable
+from langchain_hybrid_memory.steps.words import words_of
 from langchain_hybrid_memory.turns import Place, Turns
 
 logger = logging.getLogger("langchain_hybrid_memory")
