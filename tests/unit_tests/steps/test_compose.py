@@ -14,26 +14,17 @@ from langchain_hybrid_memory.budget import NO_RESULT, approximate_tokens
 from langchain_hybrid_memory.config import BufferConfig, Placement
 from langchain_hybrid_memory.memories import Hit, fact_from, message_from
 from langchain_hybrid_memory.records import fingerprint
-<<<<<<< HEAD
-from langchain_hybrid_memory.state import Recalled, ThreadSummary
-=======
 from langchain_hybrid_memory.state import Pinned, Recalled, ThreadSummary
->>>>>>> f0f19c6 (Believe a text no further than where it begins to give orders, and show memories as plain data)
 from langchain_hybrid_memory.steps.compose import (
     CLOSING,
     OPENING,
     as_data,
     compose,
     has_quote,
-<<<<<<< HEAD
     is_stale,
     render,
     render_line,
-=======
-    render,
-    render_line,
     render_pinned,
->>>>>>> f0f19c6 (Believe a text no further than where it begins to give orders, and show memories as plain data)
 )
 from tests.doubles.builders import ai, human, iso, known_fact, result, said, system, turns
 from tests.doubles.strict import unpaired

@@ -6,10 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-<<<<<<< HEAD
-=======
 from langchain_core.documents import Document
->>>>>>> f0f19c6 (Believe a text no further than where it begins to give orders, and show memories as plain data)
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
 from langchain_hybrid_memory.records import fingerprint, to_iso, trust_of
