@@ -7,6 +7,7 @@ from langchain_hybrid_memory.config import (
     MemorizeConfig,
     RankingWeights,
     RecallConfig,
+    RecordConfig,
     SummaryConfig,
 )
 from langchain_hybrid_memory.embedding import create_embedding
@@ -29,6 +30,7 @@ from langchain_hybrid_memory.hybrid_memory import HybridMemory
 from langchain_hybrid_memory.memories import Entity, Fact, Hit, Message, Moment, Provenance, Receipt
 from langchain_hybrid_memory.middleware import HybridMemoryMiddleware
 from langchain_hybrid_memory.rebuild import Rebuilt
+from langchain_hybrid_memory.redaction import without_secrets
 from langchain_hybrid_memory.retriever import MemoryRetriever
 from langchain_hybrid_memory.store import ChromaStore, HybridItem
 from langchain_hybrid_memory.user_memory import UserMemory
@@ -62,6 +64,7 @@ __all__ = [
     "Rebuilt",
     "RecallConfig",
     "Receipt",
+    "RecordConfig",
     "Status",
     "StorageError",
     "StoreInUseError",
@@ -69,4 +72,5 @@ __all__ = [
     "UnknownFactError",
     "UserMemory",
     "create_embedding",
+    "without_secrets",
 ]

@@ -45,14 +45,12 @@ HEDGES = SUPPOSING | {"would", "might", "may", "could", "consider", "considers",
 JOKE = re.compile(
     r"^\W*(?:(?:just|only|i'm|i am|we're|was)\s+)*(?:kidding|joking|jk|lol jk|just a joke)\b", re.IGNORECASE
 )
-OVERRIDE = re.compile(
-    r"\b(?:ignore|disregard|forget|override)\b(?:\s+\w+){0,3}\s+(?:previous|prior|above|earlier|system|instructions?)\b",
-    re.IGNORECASE,
-)
 FIRST_PERSON = re.compile(r"\b(?:i|i'm|i've|i'll|my|me|we|our)\b", re.IGNORECASE)
 QUOTED = re.compile(
     '"([^"\n]+)"|\u201c([^\u201d\n]+)\u201d|\u00ab([^\u00bb\n]+)\u00bb|\u201e([^\u201c\u201d\n]+)[\u201c\u201d]'
 )
+PASTED = re.compile(r"```.*?(?:```|\Z)|^[ \t]*>[^\n]*", re.DOTALL | re.MULTILINE)
+"""Code and the quotations of an e-mail."""
 CONJUNCTION = re.compile(r"\b(?:but|because|that|which|who|since|and|so|while|although)\b", re.IGNORECASE)
 REACH = 3
 """A negation counts for a quote when it stands in its clause, at most this many words before it."""
@@ -90,8 +88,6 @@ def objection(quote: str, text: str, fact: str) -> str | None:
         fact: What is said to follow from it.
     """
     place = _place(quote, text)
-    if OVERRIDE.search(place.quote):
-        return "an instruction"
     if JOKE.match(place.after.lstrip(" .!?,;:)-")) or JOKE.match(place.quote):
         return "a joke"
     said = set(_words(fact))
@@ -103,14 +99,21 @@ def objection(quote: str, text: str, fact: str) -> str | None:
 
 
 def is_someone_elses(quote: str, text: str) -> bool:
-    """Whether a quote stands in quotation marks, where somebody speaks of themselves: "I" is then not the user."""
-    flat, wanted = _flat(text), _flat(quote)
-    for match in QUOTED.finditer(flat):
-        words = next(group for group in match.groups() if group)
-        is_part = len(match.group()) < len(flat.strip(" .!?"))
-        if is_part and wanted.strip('" .') in words and FIRST_PERSON.search(words):
-            return True
-    return False
+    """Whether a quote stands in a quotation, where somebody speaks of themselves: "I" is then not the user."""
+    return any(FIRST_PERSON.search(words) for words in _quotations(quote, text))
+
+
+def is_passed_on(quote: str, text: str) -> bool:
+    """Whether a quote stands in a quotation: in quotation marks, in code, or behind the `>` of an e-mail."""
+    return bool(_quotations(quote, text))
+
+
+def _quotations(quote: str, text: str) -> list[str]:
+    """The quotations in a text, folded, that hold a quote; a text that is one as a whole holds none."""
+    flat, wanted = _flat(text), _flat(quote).strip('" .')
+    found = [*QUOTED.findall(flat), *([_flat(passage)] for passage in PASTED.findall(text))]
+    quotations = ["".join(groups) for groups in found]
+    return [words for words in quotations if wanted in words and len(words) + 2 < len(flat.strip(" .!?"))]
 
 
 def _place(quote: str, text: str) -> _Place:

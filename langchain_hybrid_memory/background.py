@@ -367,7 +367,7 @@ class Background:
         if self._listener is not None:
             told = yield from attempt(_tell(self._listener, user_id, report))
             if told.error is not None:
-                logger.error("on_memorized failed", exc_info=told.error)
+                logger.error("on_memorized failed: %s", describe(told.error), exc_info=self._core.shown(told.error))
 
     def _users(self, store: BaseStore) -> Flow[list[str]]:
         (found,) = yield from batch(store, [SearchOp(pending_root(self._core.root), limit=STATUS_LIMIT)])

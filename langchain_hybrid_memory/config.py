@@ -49,6 +49,14 @@ class BufferConfig(_Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordConfig(_Checked):
+    """What of a message goes on record."""
+
+    max_characters: int = 100_000
+    """Of a longer message the rest is not remembered; the thread itself keeps it whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SummaryConfig(_Checked):
     """When and how the messages that leave the window are digested."""
 
@@ -137,6 +145,8 @@ class RecallConfig(_Checked):
     deadline_seconds: float = 2.0
     """A turn waits at most so long for the store and the embedding before its answer, and once more behind it; what
     they could not do by then it does without. `math.inf` waits to the end."""
+    question_characters: int = 2_000
+    """Of a longer message its first and last characters, so many in all, are searched for."""
     fresh_limit: int = 50
     """How many of the newest messages are looked at by words alone, for those not indexed yet."""
     weights: RankingWeights = RankingWeights()
@@ -193,6 +203,12 @@ class ExtractConfig(_Checked):
     messages name, up to half of them, and those most like the messages."""
     max_facts: int = 60
     """The model is told to give at most this many a call; those beyond are dropped and counted."""
+    max_entities: int = 60
+    """At most this many entities of an answer are kept; those beyond are dropped and counted."""
+    max_aliases: int = 10
+    """An entity takes at most this many aliases from one answer."""
+    max_characters: int = 1_000
+    """A fact of an answer whose sentence or value is longer, and an entity whose name is, are dropped and counted."""
     open_turn_seconds: float = 600.0
     """A turn that never ended (its model failed) is extracted after this long."""
     daily_tokens: int | None = None

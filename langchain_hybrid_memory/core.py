@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,18 +17,26 @@ from langgraph.store.base import BaseStore
 
 from langchain_hybrid_memory._flow import Flow, Outcome, Patience, attempt
 from langchain_hybrid_memory.budget import TokenCounter, is_from_person, last_human
-from langchain_hybrid_memory.config import BufferConfig, ExtractConfig, MemorizeConfig, RecallConfig, SummaryConfig
+from langchain_hybrid_memory.config import (
+    BufferConfig,
+    ExtractConfig,
+    MemorizeConfig,
+    RecallConfig,
+    RecordConfig,
+    SummaryConfig,
+)
 from langchain_hybrid_memory.errors import HybridMemoryError, StorageError, describe
 from langchain_hybrid_memory.events import tell, tell_degraded, tell_recalled
-from langchain_hybrid_memory.ledger import Ledger
+from langchain_hybrid_memory.ledger import Cost, Ledger
 from langchain_hybrid_memory.records import fingerprint
-from langchain_hybrid_memory.redaction import Redactor
+from langchain_hybrid_memory.redaction import Redactor, Remembering
 from langchain_hybrid_memory.scope import Scope, current_scope
 from langchain_hybrid_memory.state import MemoryState, MemoryUpdate, Pinned, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.compose import compose, is_stale, with_block
 from langchain_hybrid_memory.steps.prune import prune
 from langchain_hybrid_memory.steps.recall import recall
 from langchain_hybrid_memory.steps.record import cursor_index, record, rememberable
+from langchain_hybrid_memory.steps.words import words_of
 from langchain_hybrid_memory.turns import Place, Turns
 
 logger = logging.getLogger("langchain_hybrid_memory")
@@ -48,9 +56,12 @@ class Core:
     recall: RecallConfig
     extract: ExtractConfig
     memorize: MemorizeConfig = MemorizeConfig()
+    record: RecordConfig = RecordConfig()
     redact: Redactor
     count: TokenCounter
     now: Callable[[], datetime]
+    debug: bool = False
+    """Whether the log may hold what was remembered."""
     tracers: tuple[BaseCallbackHandler, ...] = ()
     """Hear of the runs of memory's own, which nobody else hears of."""
     ledger: Ledger = field(default_factory=Ledger)
@@ -84,6 +95,7 @@ class Core:
         scope = self.scope()
         if scope is None:
             return {"recalled": None, "summary": None, "pinned": None, **_passed_over(state)}
+        remembered = self.remembering()
         self.turns.check(_place(), asked_id(state))
         recalling = recall(
             state,
@@ -93,12 +105,13 @@ class Core:
             buffer=self.buffer,
             now=self.now(),
             count=self.count,
-            redact=self.redact,
+            redact=remembered,
             learns=self.learns,
         )
         outcome = yield from self._in_time(recalling, "recall", state, scope)
         update = outcome.value or _degraded(state, scope, self._why(outcome.error))
         if outcome.error is None:
+            self.count_redacted(remembered, _behind_cursor(state), turns=_turn(state, scope))
             yield from tell_recalled(scope.thread_id, update)
         return {**update, **_passed_over(state)} if scope.is_read_only else update
 
@@ -107,15 +120,17 @@ class Core:
         scope = self.scope()
         if scope is None or scope.is_read_only:
             return _passed_over(state)
+        remembered = self.remembering()
         now = self.now()
-        recording = record(state, scope, self.store(), now=now, redact=self.redact, learns=self.learns)
+        recording = record(state, scope, self.store(), now=now, redact=remembered, learns=self.learns)
         outcome = yield from self._in_time(recording, "record", state, scope)
         if outcome.error is None:
+            self.count_redacted(remembered, _behind_cursor(state), turns=_turn(state, scope))
             ids = _said_in_turn(state, now=now)
             yield from tell("memory.recorded", scope.thread_id, ids=ids, messages=len(ids))
         if not outcome.value or not self.buffer.is_pruned:
             return outcome.value or {}
-        pruning = prune(state, scope, self.store(), now=now, redact=self.redact)
+        pruning = prune(state, scope, self.store(), now=now, redact=remembered)
         pruned = yield from self._in_time(pruning, "prune", state, scope)
         return {**outcome.value, **(pruned.value or {})}
 
@@ -132,9 +147,13 @@ class Core:
             raise outcome.error
         if outcome.error is not None:
             why = self._why(outcome.error)
-            logger.error("%s failed and was left out of this turn: %s", step, why)
+            logger.error("%s failed and was left out of this turn: %s", step, why, exc_info=self.shown(outcome.error))
             yield from tell_degraded(scope.thread_id, step, why)
         return outcome
+
+    def shown(self, error: Exception | None) -> Exception | None:
+        """An error as far as the log may show it: its text, or that of its cause, may quote what is remembered."""
+        return error if self.debug else None
 
     def _why(self, error: Exception | None) -> str:
         if isinstance(error, TimeoutError):
@@ -144,6 +163,16 @@ class Core:
     def answering(self, state: MemoryState) -> AbstractContextManager[None]:
         """Within this block the newest message is being answered, and no other turn may begin on its thread."""
         return self.turns.answering(_place(), asked_id(state))
+
+    def remembering(self) -> Remembering:
+        """What one step may remember of texts."""
+        return Remembering(self.redact, max_characters=self.record.max_characters)
+
+    def count_redacted(self, remembered: Remembering, texts: Iterable[str], *, turns: Sequence[str] = ()) -> None:
+        """Enter how many of the texts a step put on record had something taken out."""
+        count = sum(text in remembered.redacted for text in texts)
+        if count:
+            self.ledger.note("redact", Cost(redacted=count), turns=turns)
 
     def refreshed(self, state: MemoryState) -> Flow[MemoryUpdate]:
         """Recall anew where what the state holds was brought for other words; nothing where it still counts."""
@@ -203,6 +232,10 @@ def _is_shown(recalled: Recalled | None, state: MemoryState) -> bool:
 
 def _is_of(kept: ThreadSummary | Pinned | None, scope: Scope) -> bool:
     return kept is not None and kept.get("owner") == fingerprint(scope.user_id)
+
+
+def _behind_cursor(state: MemoryState) -> list[str]:
+    return [words_of(message) for message in state["messages"][cursor_index(state) + 1 :]]
 
 
 def _turn(state: MemoryState, scope: Scope) -> tuple[str, ...]:

@@ -55,8 +55,14 @@ class ImportFormatError(HybridMemoryError, ValueError):
     """A file to import holds a line that cannot be read; the message names the line."""
 
 
+class StepFailedError(HybridMemoryError):
+    """A step in the background failed; stands for an exception that is not ours, whose text may quote a memory."""
+
+
 def describe(error: BaseException | None) -> str:
     """Name an error without its text where that is not ours: a provider's message may quote what was remembered."""
+    if isinstance(error, StepFailedError):
+        return str(error)
     if isinstance(error, HybridMemoryError):
         return f"{type(error).__name__}: {error}"
     status = getattr(error, "status_code", None)

@@ -30,6 +30,7 @@ from langchain_hybrid_memory.config import (
     ExtractionMode,
     MemorizeConfig,
     RecallConfig,
+    RecordConfig,
     SummaryConfig,
 )
 from langchain_hybrid_memory.core import Core
@@ -39,7 +40,7 @@ from langchain_hybrid_memory.graph import turn_graph
 from langchain_hybrid_memory.memorize import MemorizeState, memorize_graph
 from langchain_hybrid_memory.middleware import HybridMemoryMiddleware
 from langchain_hybrid_memory.nodes import Nodes
-from langchain_hybrid_memory.redaction import Redactor, keep_everything
+from langchain_hybrid_memory.redaction import Redactor, keep_everything, without_secrets
 from langchain_hybrid_memory.retriever import MemoryRetriever
 from langchain_hybrid_memory.state import MemoryState
 from langchain_hybrid_memory.steps.find import EVERY_KIND, HitKind
@@ -74,11 +75,13 @@ class HybridMemory:
         recall: RecallConfig = RecallConfig(),
         extract: ExtractConfig = ExtractConfig(),
         memorize: MemorizeConfig = MemorizeConfig(),
-        redact: Redactor = keep_everything,
+        record: RecordConfig = RecordConfig(),
+        redact: Redactor | None = without_secrets,
         count_tokens: TokenCounter = approximate_tokens,
         on_memorized: Listener | None = None,
         tracers: Sequence[BaseCallbackHandler] = (),
         root: str = "memory",
+        debug: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Set up a memory; nothing is opened, downloaded or started before it is needed.
@@ -99,12 +102,16 @@ class HybridMemory:
             recall: How much is brought back.
             extract: How facts are extracted.
             memorize: How many turns, tokens or quiet seconds one extraction waits for.
-            redact: Takes secrets out of each text before it is remembered; the checkpoint is not touched.
+            record: How much of a message goes on record.
+            redact: Takes secrets out of each text before it is remembered, by default keys, tokens, passwords and card
+                numbers; `None` keeps everything. The thread itself, in the checkpoint, is not touched.
             count_tokens: Counts the tokens of a text.
             on_memorized: Called with user id and report after each memorize run.
             tracers: Callback handlers that hear of memorize runs: root runs of their own, which name thread and run of
                 the turns they serve in their metadata. No handler of a turn hears of them.
             root: First segment of every store namespace.
+            debug: Log failures with their traceback, whose texts may quote what is remembered; otherwise only the kind
+                of a failure is logged.
             now: The clock; returns aware datetimes.
 
         Raises:
@@ -128,10 +135,12 @@ class HybridMemory:
             recall=recall,
             extract=extract,
             memorize=memorize,
-            redact=redact,
+            record=record,
+            redact=redact or keep_everything,
             count=count_tokens,
             now=now,
             tracers=tuple(tracers),
+            debug=debug,
         )
         self._background = Background(self._core, mode=extraction, listener=on_memorized)
         self.nodes = Nodes(self._core, self._background)

@@ -19,12 +19,14 @@ ENTRIES = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Model calls, the tokens their provider reported, and wall-clock milliseconds."""
+    """Model calls, the tokens their provider reported, wall-clock milliseconds, and what was redacted."""
 
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     milliseconds: float = 0.0
+    redacted: int = 0
+    """Messages that went on record without a secret they held."""
 
     @property
     def tokens(self) -> int:
@@ -38,6 +40,7 @@ class Cost:
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             completion_tokens=self.completion_tokens + other.completion_tokens,
             milliseconds=self.milliseconds + other.milliseconds,
+            redacted=self.redacted + other.redacted,
         )
 
 

@@ -17,9 +17,9 @@ from langgraph.store.base import BaseStore, Op, PutOp
 from langgraph.types import Command, RetryPolicy
 from typing_extensions import TypedDict
 
-from langchain_hybrid_memory._flow import Flow, arun, attempt, batch, run
+from langchain_hybrid_memory._flow import Flow, arun, attempt, batch, run, value_of
 from langchain_hybrid_memory.core import Core
-from langchain_hybrid_memory.errors import describe
+from langchain_hybrid_memory.errors import HybridMemoryError, StepFailedError, describe
 from langchain_hybrid_memory.leases import LEASE_SECONDS, release_lease, take_lease
 from langchain_hybrid_memory.ledger import Cost, since
 from langchain_hybrid_memory.prompts.extraction import Extraction
@@ -286,13 +286,13 @@ def memorize_graph(
     # `add_node` takes a handler of a `NodeError`, its annotations do not know it yet
     consolidation_failed: Any = _consolidation_failed
     builder = StateGraph(MemorizeState)
-    builder.add_node("load", _node(steps.load, "load"), retry_policy=AGAIN)
-    builder.add_node("index", _node(steps.index, "index"), retry_policy=AGAIN)
-    builder.add_node("extract", _node(steps.extract, "extract"))
-    consolidate_node = _node(steps.consolidate, "consolidate")
+    builder.add_node("load", _node(core, steps.load, "load"), retry_policy=AGAIN)
+    builder.add_node("index", _node(core, steps.index, "index"), retry_policy=AGAIN)
+    builder.add_node("extract", _node(core, steps.extract, "extract"))
+    consolidate_node = _node(core, steps.consolidate, "consolidate")
     builder.add_node("consolidate", consolidate_node, retry_policy=AGAIN, error_handler=consolidation_failed)
-    builder.add_node("summarize", _node(steps.summarize, "summarize"))
-    builder.add_node("done", _node(steps.done, "done"), retry_policy=AGAIN)
+    builder.add_node("summarize", _node(core, steps.summarize, "summarize"))
+    builder.add_node("done", _node(core, steps.done, "done"), retry_policy=AGAIN)
     builder.add_edge(START, "load")
     builder.add_edge("load", "index")
     builder.add_conditional_edges("index", _after_index, ["extract", END])
@@ -304,12 +304,20 @@ def memorize_graph(
 
 
 def _node(
-    step: Callable[[MemorizeState], Flow[MemorizeState]], name: str
+    core: Core, step: Callable[[MemorizeState], Flow[MemorizeState]], name: str
 ) -> RunnableLambda[MemorizeState, MemorizeState]:
-    async def astep(state: MemorizeState) -> MemorizeState:
-        return await arun(step(state))
+    """A step as a node. What it raises is logged by LangGraph when it is tried again, so it must quote nothing."""
 
-    return RunnableLambda(lambda state: run(step(state)), astep, name=name)
+    def quiet(state: MemorizeState) -> Flow[MemorizeState]:
+        outcome = yield from attempt(step(state))
+        if outcome.error is None or core.debug or isinstance(outcome.error, HybridMemoryError):
+            return value_of(outcome)
+        raise StepFailedError(describe(outcome.error)) from None
+
+    async def astep(state: MemorizeState) -> MemorizeState:
+        return await arun(quiet(state))
+
+    return RunnableLambda(lambda state: run(quiet(state)), astep, name=name)
 
 
 def _as_said(episodes: Sequence[Episode], messages: Sequence[StoredMessage]) -> list[Episode]:

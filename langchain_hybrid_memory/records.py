@@ -33,6 +33,8 @@ class StoredMessage(TypedDict):
     episode: str
     role: Role
     speaker: str | None
+    trust: NotRequired[Trust]
+    """How far it may be believed, where its role does not say."""
     text: str
     context: str
     """The text of the message before it: helps keyword search to find it, is neither embedded nor returned."""
@@ -161,6 +163,11 @@ class Pending(TypedDict):
 def entity_key(name: str) -> str:
     """Fold a name so that its spellings meet: case and white space do not count."""
     return " ".join(name.casefold().split())
+
+
+def trust_of(message: StoredMessage) -> Trust:
+    """How far a message may be believed: by who said it, never by what it says of itself."""
+    return message.get("trust", message["role"])
 
 
 def is_held(fact: StoredFact) -> bool:

@@ -270,14 +270,18 @@ class UserMemory:
 
     def append(self, spoken: Sequence[Utterance], *, thread_id: str, now: datetime) -> Flow[int]:
         """Record prepared utterances without starting to memorize; for importers, see `record`."""
-        return append(
+        remembered = self._core.remembering()
+        count = yield from append(
             spoken,
             self._in_thread(thread_id),
             self._core.store(),
             now=now,
-            redact=self._core.redact,
+            redact=remembered,
             learns=self._core.learns,
         )
+        if count:
+            self._core.count_redacted(remembered, (said.text for said in spoken))
+        return count
 
     def _in_thread(self, thread_id: str) -> Scope:
         return Scope(user_id=self._scope.user_id, thread_id=thread_id, root=self._scope.root)
@@ -322,7 +326,7 @@ class UserMemory:
 
     def _edit(self, fact_id: str, text: str) -> Flow[Fact]:
         store = self._core.store()
-        editing = edit(self._scope, store, fact_id, text, now=self._core.now())
+        editing = edit(self._scope, store, fact_id, self._core.remembering()(text), now=self._core.now())
         return self._background.alone(self._scope.user_id, editing, store)
 
     def _summary(self, thread_id: str) -> Flow[str]:

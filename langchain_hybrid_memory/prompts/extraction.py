@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, create_model
 from pydantic.json_schema import SkipJsonSchema
 
 from langchain_hybrid_memory.budget import approximate_tokens, cut_text
+from langchain_hybrid_memory.instructions import believed
 from langchain_hybrid_memory.records import StoredFact, StoredMessage, from_iso
 
 VERSION = "extraction-3"
@@ -114,7 +115,7 @@ def extraction_prompt(
     """Write the prompt: fixed instructions and examples first, then what is known and the messages, numbered from 1."""
     known = [_cut(fact["text"]) for fact in neighbors]
     said = [
-        f"{from_iso(message['at']):%Y-%m-%d %A}, {message['speaker'] or message['role']}: {message['text']}"
+        f"{from_iso(message['at']):%Y-%m-%d %A}, {message['speaker'] or message['role']}: {believed(message)}"
         for message in messages
     ]
     filing = f"File each fact under one `category`: {', '.join([*categories, OTHER])}." if categories else ""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from langchain_core.messages import AnyMessage, HumanMessage, SystemMessage
 
+from langchain_hybrid_memory.instructions import believed
 from langchain_hybrid_memory.records import StoredMessage, from_iso
 
 INSTRUCTIONS = """\
@@ -24,7 +25,7 @@ WORDS_PER_TOKEN = 0.75
 def summary_prompt(summary: str, messages: Sequence[StoredMessage], *, summary_tokens: int) -> list[AnyMessage]:
     """Write the prompt: fixed instructions, the summary so far, the messages that are new to it."""
     said = "\n".join(
-        f"{from_iso(message['at']):%Y-%m-%d}, {message['speaker'] or message['role']}: {message['text']}"
+        f"{from_iso(message['at']):%Y-%m-%d}, {message['speaker'] or message['role']}: {believed(message)}"
         for message in messages
     )
     rules = INSTRUCTIONS.format(words=int(summary_tokens * WORDS_PER_TOKEN))

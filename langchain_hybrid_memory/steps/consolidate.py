@@ -27,7 +27,7 @@ from langchain_hybrid_memory.steps.entities import (
     withdrawn,
 )
 from langchain_hybrid_memory.steps.extract import Neighbor
-from langchain_hybrid_memory.steps.ground import USER, Candidate, claim_of, ground
+from langchain_hybrid_memory.steps.ground import USER, Candidate, claim_of, ground, within_limits
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.marks import Marks, is_forgotten, load_marks, mark_key
 from langchain_hybrid_memory.steps.settle import Facts, Settlement, revive, settle
@@ -64,6 +64,7 @@ def consolidate(
     previous = {key: fact for key, fact in given.items() if not is_held(fact)}
     entities = yield from load_entities(scope, store)
     marks = yield from load_marks(scope, store)
+    extraction, beyond = within_limits(extraction, config)
     others = withdrawn(entities, {message["episode"] for message in messages})
     about = _cast(extraction, others, messages, names_of_user)
     grounded, rejected = ground(extraction.facts, messages, aliases=about.aliases, config=config)
@@ -81,7 +82,7 @@ def consolidate(
         gone=previous,
         admit=config.admit,
     )
-    settlement.rejected.update(+rejected)
+    settlement.rejected.update(+rejected + beyond)
     written = {
         key: fact for key, fact in (current | settlement.facts).items() if key in previous or known.get(key) != fact
     }

@@ -179,7 +179,7 @@ def extract(
         f"the model's answer did not fit the schema, twice ({answer.reason}); the episodes stay pending. "
         "Try ExtractConfig(method=...), smaller batches (batch_tokens) or a stronger model"
     )
-    raise ExtractionError(msg)
+    raise ExtractionError(msg) from None  # the answer that caused it quotes messages
 
 
 def _prompt(

@@ -21,6 +21,7 @@ from langchain_hybrid_memory.steps.recall import (
     hits_from,
     reranked,
     search_ops,
+    shortened,
     without_vectors,
 )
 
@@ -71,6 +72,7 @@ def find(  # noqa: PLR0913 - what is asked and how to judge it, by keyword
     if only != Only():  # the best of a kind or day may come late among all
         wide = replace(config, candidates=max(config.candidates, WORDS_LIMIT) if only.has_days else config.candidates)
         wide = replace(wide, limit=2 * wide.candidates)
+    query = shortened(query, config)
     searched = in_context(query, context)
     found = yield from batch(store, search_ops(scope, searched, wide))
     found = yield from without_vectors(found, scope, store, wide)

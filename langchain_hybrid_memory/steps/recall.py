@@ -58,7 +58,7 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
     if not messages:
         return {"recalled": None, "summary": None, "pinned": None}
     asked = last_human(messages)
-    text = messages[asked].text if is_from_person(messages[asked]) else ""
+    text = shortened(messages[asked].text, config) if is_from_person(messages[asked]) else ""
     searched = in_context(text, [said.text for said in messages[:asked] if isinstance(said, HumanMessage | AIMessage)])
     lookup = GetOp(scope.namespace("summaries"), scope.thread_id)
     searches = search_ops(scope, searched, config)
@@ -79,6 +79,13 @@ def recall(  # noqa: PLR0913 - what a turn brings along, the rest by keyword
         spoken = [said for said in rememberable(state, now=now) if said.position <= asked]
         update |= branch_of(spoken, place_of(state))
     return update
+
+
+def shortened(question: str, config: RecallConfig) -> str:
+    """A question as it is searched for: of a long one what it begins and ends with."""
+    half = config.question_characters // 2
+    is_long = len(question) > config.question_characters
+    return f"{question[:half]}\n{question[-half:]}" if is_long else question
 
 
 def search_ops(scope: Scope, query: str, config: RecallConfig) -> list[Op]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, cast
 
+from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
@@ -51,6 +52,8 @@ class Utterance:
     """Whether what was said behind it is on record already."""
     logged_at: int | None = None
     """Its position in the log, where it is known already: it keeps it, whatever was taken out of the thread since."""
+    is_document: bool = False
+    """Whether it only passes on what documents say, as a retriever's result does."""
 
 
 class Place(NamedTuple):
@@ -120,6 +123,7 @@ def utterances(messages: Sequence[BaseMessage], *, now: datetime, start: int = 0
             at=now,
             position=position,
             speaker=message.name if role == "user" else None,
+            is_document=isinstance(message, ToolMessage) and _is_retrieved(message.artifact),
         )
         for position, message in enumerate(messages, start)
         if (role := _role(message)) is not None and (text := words_of(message)).strip()
@@ -284,13 +288,14 @@ def _message(
     spoken: Sequence[Utterance], index: int, episode: str, scope: Scope, *, redact: Redactor, place: Place | None
 ) -> PutOp:
     said, before = spoken[index], spoken[index - 1] if index else None
+    text = redact(said.text)
     value = StoredMessage(
         id=said.id,
         thread=scope.thread_id,
         episode=episode,
         role=said.role,
         speaker=said.speaker,
-        text=redact(said.text),
+        text=text,
         context=redact(before.text if before else "")[-CONTEXT_CHARACTERS:],
         at=to_iso(said.at),
         position=said.position + (place.offset if place else 0) if said.logged_at is None else said.logged_at,
@@ -299,8 +304,10 @@ def _message(
         is_abandoned=False,
         is_late=said.is_late,
         is_indexed=False,
-        day_words=day_words(said.at.date(), said.text),
+        day_words=day_words(said.at.date(), text),
     )
+    if said.is_document:
+        value["trust"] = "document"
     return PutOp(scope.thread_messages(scope.thread_id), said.id, dict(value), index=False)
 
 
@@ -311,6 +318,10 @@ def _marker(entry: Pending, scope: Scope) -> PutOp:
 def is_from_memory(message: BaseMessage) -> bool:
     """Whether a message is what memory's own tool told the model: on record it would teach what is known already."""
     return isinstance(message, ToolMessage) and isinstance(message.artifact, Mapping) and MEMORY in message.artifact
+
+
+def _is_retrieved(artifact: object) -> bool:
+    return isinstance(artifact, list) and bool(artifact) and all(isinstance(each, Document) for each in artifact)
 
 
 def _role(message: BaseMessage) -> Role | None:

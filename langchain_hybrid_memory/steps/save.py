@@ -38,7 +38,7 @@ from langchain_hybrid_memory.steps.entities import (
     naming,
     spellings,
 )
-from langchain_hybrid_memory.steps.ground import SPELLINGS_OF_USER, USER, Candidate, claim_of, is_quoted
+from langchain_hybrid_memory.steps.ground import SPELLINGS_OF_USER, USER, Candidate, claim_of, gives_orders, is_quoted
 from langchain_hybrid_memory.steps.index import write
 from langchain_hybrid_memory.steps.marks import is_forgotten, load_marks, mark_key
 from langchain_hybrid_memory.steps.settle import Facts, Settlement, is_current, settle
@@ -224,6 +224,8 @@ def _refusal(candidate: Candidate, scope: Scope, store: BaseStore) -> Flow[str]:
         return "it says nothing"
     if message["role"] != "user" and fact.attribute == "instruction":
         return "a standing instruction must quote the user's own words"
+    if gives_orders(fact, message):
+        return "it tells the assistant what to do, and not in the user's own words"
     reason = objection(fact.quote, message["text"], fact.fact)
     if reason is not None:
         return f"the words it rests on do not say so ({reason})"

@@ -14,12 +14,15 @@ from langchain_hybrid_memory.config import Admit
 from langchain_hybrid_memory.memories import fact_from
 from langchain_hybrid_memory.prompts.extraction import MEASURED, SINGLE_VALUED, ExtractedFact
 from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
-from langchain_hybrid_memory.records import EDIT, TRUST_ORDER, StoredFact, from_iso, is_held, to_iso
+from langchain_hybrid_memory.records import EDIT, TRUST_ORDER, StoredFact, from_iso, is_held, to_iso, trust_of
 from langchain_hybrid_memory.steps.ground import WHITE_SPACE, Candidate, claim_of, fold, is_quoted
 from langchain_hybrid_memory.steps.property import property_of
 
 VERSION = "settle-3"
 """Noted with each fact; a new one when the rules here or in grounding change what is kept."""
+
+LEAST_TRUST = TRUST_ORDER["assistant"]
+"""What a tool or a document says never ends a fact, not even one of its own kind."""
 
 Facts: TypeAlias = dict[str, StoredFact]
 """Stored facts by key."""
@@ -251,7 +254,7 @@ def _may_end(new: StoredFact, old: StoredFact, table: Facts) -> bool:
 
     Of two that exclude each other the more trustworthy stands, whichever was said first.
     """
-    if old["confirms"] is not None or _is_over(old) or _trust(new) < _trust(old):
+    if old["confirms"] is not None or _is_over(old) or _trust(new) < max(_trust(old), LEAST_TRUST):
         return False
     is_overruled = _trust(new) > _trust(old) and _excludes(new, old)
     if _is_later(old, new) and not is_overruled:
@@ -265,7 +268,9 @@ def _may_end(new: StoredFact, old: StoredFact, table: Facts) -> bool:
 
 def _follows(old: StoredFact, new: StoredFact) -> bool:
     """Whether a known fact ends a new one that it excludes: said later, or current and by somebody more trustworthy."""
-    if old["confirms"] is not None or _is_over(old) or not _excludes(old, new) or _trust(old) < _trust(new):
+    if old["confirms"] is not None or _is_over(old) or not _excludes(old, new):
+        return False
+    if _trust(old) < max(_trust(new), LEAST_TRUST):
         return False
     return _is_later(old, new) or (_trust(old) > _trust(new) and old["superseded_by"] is None)
 
@@ -303,7 +308,7 @@ def _stored(candidate: Candidate, names: Names, now: datetime) -> StoredFact:
         attribute=fact.attribute,
         value=fact.value.strip(),
         importance=fact.importance,
-        trust=message["role"],
+        trust=trust_of(message),
         valid_at=_instant(fact.since, min(message["at"], end or message["at"])),
         invalid_at=end or None,
         stated_end=end or None,

@@ -273,7 +273,7 @@ async def test_listener_that_fails_hurts_nobody(mode: Mode, extraction: str, cap
         assert await life.say(text)
         assert (await life.flush()).running == 0
     assert sorted(fact.value for fact in await life.facts()) == ["Lisbon", "tea"]
-    assert "the screen is gone" in caplog.text
+    assert "on_memorized failed: RuntimeError" in caplog.text
 
 
 def test_loop_that_ends_during_extraction_loses_nothing_and_leaves_no_warning() -> None:

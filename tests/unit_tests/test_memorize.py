@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from langchain_hybrid_memory import ExtractConfig, ExtractionError, HybridMemory, MissingUserError, SummaryConfig
-from langchain_hybrid_memory.errors import describe
+from langchain_hybrid_memory.errors import HybridMemoryError, describe
 from langchain_hybrid_memory.memorize import Report, add_reports
 from tests.doubles.life import WatchedStore, count, learning_model, puts, store_in_memory
 from tests.doubles.scripted import ScriptedChatModel
@@ -99,7 +99,7 @@ async def test_run_that_was_cut_off_is_repeated_without_a_twin(call: Door) -> No
     memory = remembering(learning_model(), WatchedStore(store_in_memory(), watch))
     await tell(call, memory, "I live in Lisbon.", "My friend Sarah works at Google as a baker.")
     for _ in range(3):
-        with pytest.raises(ConnectionError):
+        with pytest.raises(HybridMemoryError, match="ConnectionError"):
             await memorize(call, memory)
     before = {fact.text for fact in await call(memory.for_user("alex"), "facts")}
     is_cut[0] = False

@@ -39,6 +39,7 @@ PUBLIC = [
     "RankingWeights",
     "RecallConfig",
     "Receipt",
+    "RecordConfig",
     "Status",
     "StorageError",
     "StoreInUseError",
@@ -46,6 +47,7 @@ PUBLIC = [
     "UnknownFactError",
     "UserMemory",
     "create_embedding",
+    "without_secrets",
 ]
 
 

@@ -6,9 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 
-from langchain_hybrid_memory.records import FIRST, fingerprint, to_iso
+from langchain_hybrid_memory.records import FIRST, fingerprint, to_iso, trust_of
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.forget import forget_fact
 from langchain_hybrid_memory.steps.marks import BLANK
@@ -321,3 +322,15 @@ def test_cursor_is_found_by_id(cursor: str, index: int) -> None:
 def test_positions_count_what_is_left_out() -> None:
     spoken = utterances([system("s"), human("h1"), ai("a1", ""), ai("a2")], now=NOW, start=5)
     assert [(said.id, said.position) for said in spoken] == [("h1", 6), ("a2", 8)]
+
+
+async def test_result_made_of_documents_is_trusted_as_a_document(drive: Driver, store: WatchedStore) -> None:
+    found = ToolMessage("Acme is big.", id="t1", tool_call_id="c", artifact=[Document("Acme is big.")])
+    other = ToolMessage("42", id="t2", tool_call_id="d", artifact=[42])
+    await write(drive, store, human("h1"), ai("a1", calls=("c", "d")), found, other)
+    assert {key: trust_of(message) for key, message in messages_in(store).items()} == {
+        "h1": "user",
+        "a1": "assistant",
+        "t1": "document",
+        "t2": "tool",
+    }
