@@ -6,57 +6,26 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
 from langchain_core.tools import BaseTool
-from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.store.base import BaseStore, GetOp, Item
+from langgraph.store.base import GetOp, Item
 
 from langchain_hybrid_memory._flow import Flow, arun, batch, run
-from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.config import RecallConfig
-from langchain_hybrid_memory.core import Core
-from langchain_hybrid_memory.leases import release_lease, take_lease
-from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance, Receipt
+from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance
 from langchain_hybrid_memory.rebuild import Progress, Rebuilt, rebuild
 from langchain_hybrid_memory.retriever import MemoryRetriever
-from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.correct import edit, pin
 from langchain_hybrid_memory.steps.find import EVERY_KIND, HitKind, find
-from langchain_hybrid_memory.steps.forget import (
-    drop_queue,
-    forget_everything,
-    forget_fact,
-    forget_message,
-    forget_thread,
-)
 from langchain_hybrid_memory.steps.look import entities, entity, facts_at, timeline, why
 from langchain_hybrid_memory.steps.record import Utterance, append, utterances
 from langchain_hybrid_memory.tools import create_tools
+from langchain_hybrid_memory.user_data import UserData
 
-T = TypeVar("T")
 
-
-class UserMemory:
+class UserMemory(UserData):
     """What is remembered about one user; every method has an asynchronous twin with an `a` in front of its name."""
-
-    def __init__(
-        self, user_id: str, core: Core, background: Background, checkpointer: BaseCheckpointSaver[Any] | None
-    ) -> None:
-        """Open the memory of one user.
-
-        Raises:
-            MissingUserError: If `user_id` is empty.
-        """
-        self._scope = Scope(user_id=user_id, root=core.root)
-        self._core = core
-        self._background = background
-        self._checkpointer = checkpointer
-
-    def __repr__(self) -> str:
-        """Name the user."""
-        return f"<UserMemory {self._scope.user_id!r}>"
 
     def recall(
         self,
@@ -249,53 +218,6 @@ class UserMemory:
         """Asynchronous `rebuild`."""
         return await arun(self._rebuild(on_progress))
 
-    def forget(self, fact_id: str) -> Receipt:
-        """Forget one fact and the words it rests on; what it had superseded is current again.
-
-        Of the threads in which it was said or recalled only the latest checkpoint stays, without those words; a thread
-        that is in the middle of a turn, or with graphs nested in its own, is deleted from the checkpointer.
-
-        Returns:
-            What was removed and what may still hold the words; empty if there is no such fact.
-        """
-        return run(self._forget(fact_id))
-
-    async def aforget(self, fact_id: str) -> Receipt:
-        """Asynchronous `forget`."""
-        return await arun(self._forget(fact_id))
-
-    def forget_message(self, thread_id: str, message_id: str) -> Receipt:
-        """Forget what one message said, the facts drawn from it, and its words in the thread's checkpoints.
-
-        Returns:
-            What was removed and what may still hold the words; empty if there is no such message.
-        """
-        return run(self._forget_message(thread_id, message_id))
-
-    async def aforget_message(self, thread_id: str, message_id: str) -> Receipt:
-        """Asynchronous `forget_message`."""
-        return await arun(self._forget_message(thread_id, message_id))
-
-    def forget_thread(self, thread_id: str) -> Receipt:
-        """Forget a conversation: its messages, the facts drawn from them, its summary and its checkpoints."""
-        return run(self._forget_thread(thread_id))
-
-    async def aforget_thread(self, thread_id: str) -> Receipt:
-        """Asynchronous `forget_thread`."""
-        return await arun(self._forget_thread(thread_id))
-
-    def forget_everything(self) -> Receipt:
-        """Forget this user: every kind of memory, the queue, and the checkpoints of the user's threads.
-
-        What runs in the background for this user ends first, without what it has not learned yet. Where the files are
-        the library's to clean, no trace is left in them. Interrupted, it is finished by calling it again.
-        """
-        return run(self._forget_everything())
-
-    async def aforget_everything(self) -> Receipt:
-        """Asynchronous `forget_everything`."""
-        return await arun(self._forget_everything())
-
     def tools(self) -> list[BaseTool]:
         """The tools of `HybridMemory.tools`, for this user whoever the run names."""
         return create_tools(self._core, self._background, user_id=self._scope.user_id)
@@ -314,9 +236,6 @@ class UserMemory:
             redact=self._core.redact,
             learns=self._core.learns,
         )
-
-    def _in_thread(self, thread_id: str) -> Scope:
-        return Scope(user_id=self._scope.user_id, thread_id=thread_id, root=self._scope.root)
 
     def _recall(self, query: str, context: Sequence[str], config: RecallConfig, *, explain: bool) -> Flow[list[Hit]]:
         return find(
@@ -369,41 +288,6 @@ class UserMemory:
         store = self._core.store()
         rebuilding = rebuild(self._scope, self._core, store, owner=self._background.owner, on_progress=on_progress)
         return (yield from self._background.alone(self._scope.user_id, rebuilding, store))
-
-    def _forget(self, fact_id: str) -> Flow[Receipt]:
-        store, now = self._core.store(), self._core.now()
-        forgetting = forget_fact(self._scope, store, fact_id, now=now, checkpointer=self._checkpointer)
-        return self._alone(forgetting, store)
-
-    def _forget_message(self, thread_id: str, message_id: str) -> Flow[Receipt]:
-        store, now, scope = self._core.store(), self._core.now(), self._in_thread(thread_id)
-        forgetting = forget_message(scope, store, message_id, now=now, checkpointer=self._checkpointer)
-        return self._alone(forgetting, store)
-
-    def _forget_thread(self, thread_id: str) -> Flow[Receipt]:
-        store = self._core.store()
-        forgetting = forget_thread(self._in_thread(thread_id), store, checkpointer=self._checkpointer)
-        return self._alone(forgetting, store)
-
-    def _forget_everything(self) -> Flow[Receipt]:
-        store = self._core.store()
-        count = yield from drop_queue(self._scope, store)  # so that whoever learns finds nothing more to do
-        forgetting = forget_everything(self._scope, store, self._checkpointer)
-        receipt = yield from self._alone(forgetting, store)
-        removed = {**receipt.removed, "queue entries": count + receipt.removed.get("queue entries", 0)}
-        return replace(receipt, removed=removed)
-
-    def _alone(self, flow: Flow[T], store: BaseStore) -> Flow[T]:
-        """Run a flow while nobody learns for this user, in no process as far as the store can tell."""
-
-        def leased() -> Flow[T]:
-            owner, now = self._background.owner, self._core.now
-            yield from take_lease(self._scope, store, owner=owner, now=now(), is_forced=True)
-            value = yield from flow
-            yield from release_lease(self._scope, store, owner=owner, now=now())
-            return value
-
-        return (yield from self._background.alone(self._scope.user_id, leased(), store))
 
 
 def _limited(config: RecallConfig, limit: int | None, budget_tokens: int | None) -> RecallConfig:

@@ -223,7 +223,7 @@ def waiting_agent(memory: HybridMemory) -> Any:
     def respond(_: MemoryState) -> dict[str, Any]:
         return {"messages": [("assistant", str(interrupt(SAID[0])))]}
 
-    builder = StateGraph(MemoryState)
+    builder: Any = StateGraph(MemoryState)
     builder.add_node("recall", memory.nodes.recall)
     builder.add_node("respond", respond)
     builder.add_edge(START, "recall")
