@@ -28,7 +28,7 @@ def test_memory_is_exported_forgotten_and_imported_again(tmp_path: Path, monkeyp
         assert result.exit_code == 0, result.output
         return result.output
 
-    assert f"exported 3 items to {file}".split() == run("export", str(file)).split()
+    assert "exported 3 items" in run("export", str(file))
     assert "messages: 1" in run("forget", "--everything", "--yes")
     assert not [held for held in where.rglob("*") if held.is_file() and b"Quetzal" in held.read_bytes()]
     assert "restored 3 items" in run("import", str(file))
