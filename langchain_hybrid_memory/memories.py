@@ -213,10 +213,13 @@ class Receipt(Returned):
     """How many items were removed, by kind."""
     remaining: tuple[str, ...] = ()
     """Places that may still hold the words, each with the reason."""
+    deleted_threads: tuple[str, ...] = ()
+    """Threads whose checkpoints went whole: they were in the middle of a turn, or other graphs are nested in theirs."""
 
     def _line(self) -> str:
         counts = ", ".join(f"{count} {kind}" for kind, count in self.removed.items() if count) or "nothing"
-        return f"removed {counts}" + (f"; remaining: {'; '.join(self.remaining)}" if self.remaining else "")
+        deleted = f"; deleted threads: {', '.join(self.deleted_threads)}" if self.deleted_threads else ""
+        return f"removed {counts}{deleted}" + (f"; remaining: {'; '.join(self.remaining)}" if self.remaining else "")
 
     def _card(self) -> Card:
         return Card(title="forgotten", rows={"removed": self.removed, "remaining": self.remaining})

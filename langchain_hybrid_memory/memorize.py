@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.errors import NodeError
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.store.base import BaseStore, Op, PutOp
+from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 from langgraph.types import Command, RetryPolicy
 from typing_extensions import TypedDict
 
@@ -37,7 +37,16 @@ from langchain_hybrid_memory.steps.extract import (
     prompt_size,
 )
 from langchain_hybrid_memory.steps.index import index
-from langchain_hybrid_memory.steps.load import Episode, failed, load, load_messages, ready, seconds_to_retry
+from langchain_hybrid_memory.steps.load import (
+    Episode,
+    failed,
+    load,
+    load_messages,
+    ready,
+    reread,
+    seconds_to_retry,
+    unsaid,
+)
 from langchain_hybrid_memory.steps.spend import is_spent, spend
 from langchain_hybrid_memory.steps.stage import finish
 from langchain_hybrid_memory.steps.summarize import summarize
@@ -183,7 +192,7 @@ class _Steps:
         ordered = _as_said(waiting, loaded)
         chosen, said = choose_episodes(ordered, messages, config=extract, count=self._core.count)
         keys = set(_keys(chosen))
-        gone = [_unsaid(m) for m in loaded if m["episode"] in keys and m.get("is_abandoned")]
+        gone = [unsaid(m) for m in loaded if m["episode"] in keys and m.get("is_abandoned")]
         return {"chosen": chosen, "messages": said, "abandoned": gone, "capped": 0}
 
     def _is_batch(self, waiting: Sequence[Episode], messages: Sequence[StoredMessage]) -> bool:
@@ -219,10 +228,12 @@ class _Steps:
             yield from attempt(spending)  # a cap is no reason to lose what was paid for
 
     def consolidate(self, state: MemorizeState) -> Flow[MemorizeState]:
+        scope, store = self._scope(state), self._core.store()
+        said = yield from reread(scope, store, state["messages"])  # some of it may have been forgotten since
         consolidating = consolidate(
-            self._scope(state),
-            self._core.store(),
-            [*state["messages"], *state.get("abandoned", ())],
+            scope,
+            store,
+            [*said, *state.get("abandoned", ())],
             Extraction.model_validate(state["extraction"]),
             neighbors=state["neighbors"],
             config=self._core.extract,
@@ -263,11 +274,12 @@ class _Steps:
     def done(self, state: MemorizeState) -> Flow[MemorizeState]:
         error, pending = state.get("error"), self._scope(state).pending
         retry_seconds, now = self._core.memorize.retry_seconds, self._core.now()
+        entries = {key: entry for episode in state["chosen"] for key, entry in episode["entries"].items()}
+        found = yield from batch(self._core.store(), [GetOp(pending, key) for key in entries])
         ops: list[Op] = []
-        for episode in state["chosen"]:
-            for key, entry in episode["entries"].items():
-                left = failed(entry, error=error, retry_seconds=retry_seconds, now=now) if error else None
-                ops.append(PutOp(pending, key, cast("dict[str, Any] | None", left), index=False))
+        for key in [item.key for item in found if isinstance(item, Item)]:  # others were forgotten meanwhile
+            left = failed(entries[key], error=error, retry_seconds=retry_seconds, now=now) if error else None
+            ops.append(PutOp(pending, key, cast("dict[str, Any] | None", left), index=False))
         yield from batch(self._core.store(), ops)
         tried = [*state.get("tried", []), *(episode["key"] for episode in state["chosen"])]
         return {"tried": tried, "report": {"failed": len(state["chosen"]) if error else 0}}
@@ -324,11 +336,6 @@ def _as_said(episodes: Sequence[Episode], messages: Sequence[StoredMessage]) -> 
     """Order episodes by when they were said: those recorded together share their time of recording."""
     said = {m["episode"]: (m["at"], m["thread"], m["position"]) for m in reversed(messages)}
     return sorted(episodes, key=lambda episode: said.get(episode["key"], (episode["recorded_at"], "", 0)))
-
-
-def _unsaid(message: StoredMessage) -> StoredMessage:
-    """A message without its words, in which no quote can be found."""
-    return {**message, "text": "", "speaker": None}
 
 
 def _after_index(state: MemorizeState) -> str:

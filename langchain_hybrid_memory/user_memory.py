@@ -6,48 +6,26 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
 from langchain_core.tools import BaseTool
-from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.store.base import GetOp, Item
 
 from langchain_hybrid_memory._flow import Flow, arun, batch, run
-from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.config import RecallConfig
-from langchain_hybrid_memory.core import Core
-from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance, Receipt
+from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance
 from langchain_hybrid_memory.rebuild import Progress, Rebuilt, rebuild
 from langchain_hybrid_memory.retriever import MemoryRetriever
-from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.correct import edit, pin
 from langchain_hybrid_memory.steps.find import EVERY_KIND, HitKind, find
-from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact
 from langchain_hybrid_memory.steps.look import entities, entity, facts_at, timeline, why
 from langchain_hybrid_memory.steps.record import Utterance, append, utterances
 from langchain_hybrid_memory.tools import create_tools
+from langchain_hybrid_memory.user_data import UserData
 
 
-class UserMemory:
+class UserMemory(UserData):
     """What is remembered about one user; every method has an asynchronous twin with an `a` in front of its name."""
-
-    def __init__(
-        self, user_id: str, core: Core, background: Background, checkpointer: BaseCheckpointSaver[Any] | None
-    ) -> None:
-        """Open the memory of one user.
-
-        Raises:
-            MissingUserError: If `user_id` is empty.
-        """
-        self._scope = Scope(user_id=user_id, root=core.root)
-        self._core = core
-        self._background = background
-        self._checkpointer = checkpointer
-
-    def __repr__(self) -> str:
-        """Name the user."""
-        return f"<UserMemory {self._scope.user_id!r}>"
 
     def recall(
         self,
@@ -240,26 +218,6 @@ class UserMemory:
         """Asynchronous `rebuild`."""
         return await arun(self._rebuild(on_progress))
 
-    def forget(self, fact_id: str) -> Receipt:
-        """Forget one fact and the words it rests on; what it had superseded is current again.
-
-        Returns:
-            What was removed and what may still hold the words; empty if there is no such fact.
-        """
-        return run(self._forget(fact_id))
-
-    async def aforget(self, fact_id: str) -> Receipt:
-        """Asynchronous `forget`."""
-        return await arun(self._forget(fact_id))
-
-    def forget_everything(self) -> Receipt:
-        """Forget this user: every kind of memory, the queue, and the checkpoints of the user's threads."""
-        return run(self._forget_everything())
-
-    async def aforget_everything(self) -> Receipt:
-        """Asynchronous `forget_everything`."""
-        return await arun(self._forget_everything())
-
     def tools(self) -> list[BaseTool]:
         """The tools of `HybridMemory.tools`, for this user whoever the run names."""
         return create_tools(self._core, self._background, user_id=self._scope.user_id)
@@ -282,9 +240,6 @@ class UserMemory:
         if count:
             self._core.count_redacted(remembered, (said.text for said in spoken))
         return count
-
-    def _in_thread(self, thread_id: str) -> Scope:
-        return Scope(user_id=self._scope.user_id, thread_id=thread_id, root=self._scope.root)
 
     def _recall(self, query: str, context: Sequence[str], config: RecallConfig, *, explain: bool) -> Flow[list[Hit]]:
         return find(
@@ -337,16 +292,6 @@ class UserMemory:
         store = self._core.store()
         rebuilding = rebuild(self._scope, self._core, store, owner=self._background.owner, on_progress=on_progress)
         return (yield from self._background.alone(self._scope.user_id, rebuilding, store))
-
-    def _forget(self, fact_id: str) -> Flow[Receipt]:
-        store = self._core.store()
-        forgetting = forget_fact(self._scope, store, fact_id, now=self._core.now())
-        return (yield from self._background.alone(self._scope.user_id, forgetting, store))
-
-    def _forget_everything(self) -> Flow[Receipt]:
-        store = self._core.store()
-        forgetting = forget_everything(self._scope, store, self._checkpointer)
-        return (yield from self._background.alone(self._scope.user_id, forgetting, store))
 
 
 def _limited(config: RecallConfig, limit: int | None, budget_tokens: int | None) -> RecallConfig:

@@ -14,12 +14,14 @@ import typer
 
 from langchain_hybrid_memory.cli.chat import Setting, chat, create_thread_id
 from langchain_hybrid_memory.cli.chat_models import choose_chat_model
+from langchain_hybrid_memory.cli.commands import describe_receipt
 from langchain_hybrid_memory.cli.formats import read_history
 from langchain_hybrid_memory.cli.importing import import_history, learn
+from langchain_hybrid_memory.cli.keeping import export, forget, restore
 from langchain_hybrid_memory.cli.loop_thread import INTERRUPTED
 from langchain_hybrid_memory.cli.opening import DEFAULT_EMBEDDING, choose_embedding, current_user, load, open_memory
 from langchain_hybrid_memory.cli.rebuilding import describe_rebuilt, rebuild
-from langchain_hybrid_memory.cli.screen import Screen
+from langchain_hybrid_memory.cli.screen import Screen, counted
 from langchain_hybrid_memory.cli.search import hits_table, search
 from langchain_hybrid_memory.cli.worker import (
     CANNOT_SHARE,
@@ -32,6 +34,7 @@ from langchain_hybrid_memory.cli.worker import (
 from langchain_hybrid_memory.errors import HybridMemoryError
 from langchain_hybrid_memory.hybrid_memory import DEFAULT_PATH, HybridMemory
 from langchain_hybrid_memory.memorize import Report
+from langchain_hybrid_memory.steps.export import is_export
 
 
 @contextmanager
@@ -98,8 +101,11 @@ def import_command(
     model: Model = None,
     embedding: Embedding = DEFAULT_EMBEDDING,
 ) -> None:
-    """Bring a history in: JSON lines, LoCoMo, or conversations of turns. Importing it again is harmless."""
+    """Bring in a history (JSON lines, LoCoMo, conversations of turns), or an export. Importing again is harmless."""
     screen = Screen()
+    if is_export(file):
+        _restore(file, user, path, embedding, screen)
+        return
     history = read_history(file, conversation=conversation)
     embeds = choose_embedding(embedding)
     reports: deque[Report] = deque()
@@ -118,6 +124,50 @@ def import_command(
             raise typer.Exit(INTERRUPTED) from None
         if choice.model is not None:
             learn(memory, reports, screen)
+
+
+def _restore(file: Path, user: str, path: Path, embedding: str, screen: Screen) -> None:
+    embeds = choose_embedding(embedding)
+    with open_memory(path, embeds) as store, HybridMemory(None, store=store) as memory:
+        load(embeds)
+        screen.say(f"restored {counted(restore(memory.for_user(user), file, screen), 'item')}")
+
+
+@app.command("export")
+@_one_line_errors()
+def export_command(
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="Where to; a file of that name is replaced.")],
+    user: User,
+    path: Folder = DEFAULT_PATH,
+    embedding: Embedding = DEFAULT_EMBEDDING,
+) -> None:
+    """Write everything that is remembered about you as JSON lines, which `import` reads back."""
+    screen = Screen()
+    with open_memory(path, choose_embedding(embedding), is_new=False) as store:
+        memory = HybridMemory(None, store=store)
+        screen.say(f"exported {counted(export(memory.for_user(user), file, screen), 'item')} to {file}")
+
+
+@app.command("forget")
+@_one_line_errors()
+def forget_command(
+    user: User,
+    fact: Annotated[str | None, typer.Argument(help="The id of one fact.", show_default=False)] = None,
+    everything: Annotated[bool, typer.Option("--everything", help="Forget all that is remembered of you.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    path: Folder = DEFAULT_PATH,
+    embedding: Embedding = DEFAULT_EMBEDDING,
+) -> None:
+    """Forget one fact or, if you say so, everything, conversations included; nothing of it stays in the files."""
+    if everything == (fact is not None):
+        msg = "name one fact, or say --everything"
+        raise typer.BadParameter(msg)
+    if everything and not yes:
+        typer.confirm(f"Forget everything about {user}, every conversation included?", abort=True)
+    embeds = choose_embedding(embedding)
+    with open_memory(path, embeds, is_new=False) as store:
+        load(embeds)
+        Screen().say(describe_receipt(forget(store, path, user, fact)))
 
 
 @app.command("search")

@@ -110,4 +110,5 @@ def describe_receipt(receipt: Receipt) -> str:
     """Say what was forgotten, and what still holds the words."""
     removed = ", ".join(f"{kind}: {count}" for kind, count in receipt.removed.items() if count)
     remaining = "".join(f"\nnot removed: {place}" for place in receipt.remaining)
-    return (f"forgotten ({removed})" if removed else "nothing to forget") + remaining
+    deleted = "".join(f"\ndeleted whole: the messages of thread {thread!r}" for thread in receipt.deleted_threads)
+    return (f"forgotten ({removed})" if removed else "nothing to forget") + deleted + remaining

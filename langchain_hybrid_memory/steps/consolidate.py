@@ -71,7 +71,8 @@ def consolidate(
     candidates = [candidate for candidate in grounded if not _is_forgotten(candidate, marks)]
     rejected["forgotten"] += len(grounded) - len(candidates)
     related = yield from _related(scope, store, candidates, previous=previous)
-    known = {neighbor["key"]: neighbor["fact"] for neighbor in neighbors} | given | related
+    still = yield from get_facts(scope, store, [neighbor["key"] for neighbor in neighbors])  # unless forgotten since
+    known = still | given | related
     current = revive(known, previous)
     settlement = settle(
         candidates,

@@ -3,66 +3,148 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 
+from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.store.base import BaseStore, Op, PutOp
+from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
-from langchain_hybrid_memory._flow import Call, Flow, batch, listing
+from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.memories import Receipt
-from langchain_hybrid_memory.records import EDIT, StoredFact, StoredMessage, entity_key, to_iso
+from langchain_hybrid_memory.records import EDIT, StoredFact, StoredMark, StoredMessage, entity_key, to_iso
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.consolidate import fact_op, get_facts, search_facts
+from langchain_hybrid_memory.steps.consolidate import fact_op
 from langchain_hybrid_memory.steps.ground import is_quoted, without_quote
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
-from langchain_hybrid_memory.steps.marks import BLANK, load_marks, marked
+from langchain_hybrid_memory.steps.marks import (
+    BLANK,
+    WHOLE,
+    Marks,
+    blanked,
+    load_marks,
+    mark_key,
+    marked,
+    marked_whole,
+)
 from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
 from langchain_hybrid_memory.steps.settle import Facts, revive
 from langchain_hybrid_memory.steps.stage import discarding
+from langchain_hybrid_memory.steps.threads import delete_thread, rewrite_thread, without_text, without_words
+from langchain_hybrid_memory.steps.traces import leave_no_trace
 
 
-def forget_fact(scope: Scope, store: BaseStore, fact_id: str, *, now: datetime) -> Flow[Receipt]:
+@dataclass(slots=True)
+class _Part:
+    """What is to be forgotten at once."""
+
+    facts: Facts
+    known: Facts
+    """All facts, those included."""
+    messages: list[StoredMessage] = field(default_factory=list)
+    """The messages that change, as they are then."""
+    marks: Mapping[str, StoredMark] = field(default_factory=dict)
+    threads: Sequence[str] = ()
+    """Threads in which something of it was said."""
+    ops: Sequence[Op] = ()
+    """Further writes."""
+    removed: dict[str, int] = field(default_factory=dict)
+
+
+def forget_fact(
+    scope: Scope,
+    store: BaseStore,
+    fact_id: str,
+    *,
+    now: datetime,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+) -> Flow[Receipt]:
     """Forget one fact: the fact itself, all the words it was drawn from, and the summaries that may repeat them.
 
     What the fact had ended is current again. With the quoted words gone from its messages and from those that confirmed
     it, from the context of the messages after them and from the quotes of other facts, the fact cannot be drawn
-    again; a mark without words keeps them from coming in again. A correction is forgotten with what it corrected.
+    again; a mark without words keeps them from coming in again. A correction is forgotten with what it corrected. Of
+    the threads in which it was said or brought back only the latest checkpoint stays, without it.
     """
-    namespace = scope.namespace("facts")
-    found = yield from get_facts(scope, store, [fact_id])
-    if not found:
+    known = yield from _facts(scope, store)
+    if fact_id not in known:
         return Receipt(removed={})
-    link = {"superseded_by": fact_id} if fact_id.startswith(EDIT) else {"confirms": fact_id}
-    gone = found | (yield from search_facts(scope, store, [{"confirms": fact_id}, link]))
-    related = yield from _related(scope, store, gone)
-    facts = _facts_without(related, gone)
-    messages = yield from _messages(scope, store, gone)
+    link = "superseded_by" if fact_id.startswith(EDIT) else "confirms"
+    gone = {key: fact for key, fact in known.items() if key == fact_id or fact_id in (fact["confirms"], fact.get(link))}
+    threads = list(dict.fromkeys(fact["thread"] for fact in gone.values()))
+    messages: list[StoredMessage] = []
+    for thread in threads:
+        quoted = [fact for fact in gone.values() if fact["thread"] == thread]
+        messages += yield from _changed(scope, store, thread, partial(_unsaid, quoted))
     marks = yield from load_marks(scope, store)
-    unnamed = yield from _unnamed(scope, store, gone)
-    staged = yield from discarding(scope, store)
-    threads = dict.fromkeys(fact["thread"] for fact in gone.values())
-    yield from write(
-        store,
-        [
-            *(PutOp(namespace, key, None) for key in gone),
-            *(PutOp(scope.namespace("summaries"), thread, None) for thread in threads),
-            *(PutOp(scope.namespace("entities"), key, None) for key in unnamed),
-            *staged,
-            *(
-                PutOp(scope.namespace("forgotten"), key, dict(mark), index=False)
-                for key, mark in marked(marks, gone.values(), at=to_iso(now)).items()
-            ),
-            *(fact_op(scope, key, other) for key, other in facts.items()),
-            *(_message_op(scope, message) for message in messages),
-        ],
+    said = {message_id for fact in gone.values() for message_id in fact["message_ids"]}
+    part = _Part(
+        facts=gone,
+        known=known,
+        messages=messages,
+        marks=marked(marks, gone.values(), at=to_iso(now)),
+        threads=threads,
+        removed={"facts": 1, "quotes": sum(message["id"] in said for message in messages)},
     )
-    quoted = {message_id for fact in gone.values() for message_id in fact["message_ids"]}
-    quotes = sum(message["id"] in quoted for message in messages)
-    remaining = [f"the checkpoints of thread {thread!r}, whose messages are yours to edit" for thread in threads]
-    counts = {"facts": 1, "quotes": quotes, "entities": len(unnamed)}
-    return Receipt(removed={kind: count for kind, count in counts.items() if count}, remaining=tuple(remaining))
+    return (yield from _forget(scope, store, part, checkpointer))
+
+
+def forget_message(
+    scope: Scope,
+    store: BaseStore,
+    message_id: str,
+    *,
+    now: datetime,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+) -> Flow[Receipt]:
+    """Forget one message of the scope's thread, and the facts that were drawn from it.
+
+    That it was said stays on record, without its words, so that it does not come in again. A fact that another message
+    confirmed now rests on that one.
+    """
+    thread = scope.thread_id
+    (item,) = yield from batch(store, [GetOp(scope.thread_messages(thread), message_id)])
+    if not isinstance(item, Item) or not scope.owns(item.namespace):
+        return Receipt(removed={})
+    known = yield from _facts(scope, store)
+    gone = {key: fact for key, fact in known.items() if fact["thread"] == thread and message_id in fact["message_ids"]}
+    gone |= {key: fact for key, fact in known.items() if key.startswith(EDIT) and _corrects(key, gone)}
+
+    def left(message: StoredMessage) -> str:
+        return BLANK if message["id"] == message_id else message["text"]
+
+    marks = yield from load_marks(scope, store)
+    part = _Part(
+        facts=gone,
+        known=known,
+        messages=(yield from _changed(scope, store, thread, left)),
+        marks=marked_whole(marks, thread, message_id, at=to_iso(now)),
+        threads=[thread],
+        removed={"messages": 1, "facts": _standing(gone)},
+    )
+    return (yield from _forget(scope, store, part, checkpointer))
+
+
+def forget_thread(
+    scope: Scope, store: BaseStore, *, checkpointer: BaseCheckpointSaver[Any] | None = None
+) -> Flow[Receipt]:
+    """Forget the scope's thread: its messages, the facts drawn from them, its summary and its checkpoints."""
+    thread = scope.thread_id
+    items = yield from listing(store, scope.thread_messages(thread))
+    queued = [item for item in (yield from listing(store, scope.pending)) if item.value["thread"] == thread]
+    known = yield from _facts(scope, store)
+    gone = {key: fact for key, fact in known.items() if fact["thread"] == thread}
+    removed = {"messages": len(items), "facts": _standing(gone), "queue entries": len(queued)}
+    if checkpointer is not None:
+        yield from delete_thread(checkpointer, thread)
+    ops = [PutOp(item.namespace, item.key, None) for item in (*queued, *items)]
+    part = _Part(facts=gone, known=known, ops=ops, threads=[thread], removed=removed)
+    receipt = yield from _forget(scope, store, part, checkpointer)
+    yield from batch(store, [PutOp(scope.namespace("threads"), thread, None)])  # last: then it is complete
+    return receipt
 
 
 def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpointSaver[Any] | None) -> Flow[Receipt]:
@@ -74,21 +156,86 @@ def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpoi
     threads = yield from listing(store, scope.namespace("threads"))
     for thread in threads:
         if checkpointer is not None:
-            yield from _delete_thread(checkpointer, thread.key)
+            yield from delete_thread(checkpointer, thread.key)
             removed["checkpointed threads"] += 1
     for kind in ("messages", "facts", "entities", "summaries", "forgotten", "usage"):
         removed[kind] += yield from _clear(scope.namespace(kind), store)
     yield from _clear(scope.stage, store)
-    removed["queue entries"] += yield from _clear(scope.pending, store)
-    removed["threads"] += yield from _clear(scope.namespace("threads"), store)
-    remaining = (
-        () if checkpointer or not threads else (f"checkpoints of {len(threads)} threads: no checkpointer was given",)
+    removed["queue entries"] += yield from drop_queue(scope, store)
+    removed["threads"] += len(threads)
+    remaining = yield from leave_no_trace(scope.home, store, checkpointer)
+    yield from _clear(scope.namespace("threads"), store)
+    if checkpointer is None and threads:
+        remaining.append(f"checkpoints of {len(threads)} threads: no checkpointer was given")
+    return Receipt(removed=dict(removed), remaining=tuple(remaining))
+
+
+def drop_queue(scope: Scope, store: BaseStore) -> Flow[int]:
+    """Have nothing more learned about a user from what was said so far; how many queue entries there were."""
+    return (yield from _clear(scope.pending, store))
+
+
+def _forget(
+    scope: Scope, store: BaseStore, part: _Part, checkpointer: BaseCheckpointSaver[Any] | None
+) -> Flow[Receipt]:
+    """Carry it out: checkpoints first, since they are found by what the store says."""
+    fates, remaining = Counter[str](), []
+    deleted = []
+    if checkpointer is None:
+        remaining = [f"the checkpoints of thread {thread!r}: no checkpointer was given" for thread in part.threads]
+    else:
+        for thread, fate in (yield from _rewrite_threads(scope, store, part, checkpointer)):
+            fates[fate] += 1
+            deleted += [thread] if fate == "deleted" else []
+    unnamed = _unnamed(part)
+    staged = yield from discarding(scope, store)
+    yield from write(
+        store,
+        [
+            *part.ops,
+            *(PutOp(scope.namespace("facts"), key, None) for key in part.facts),
+            *(PutOp(scope.namespace("summaries"), thread, None) for thread in part.threads),
+            *(PutOp(scope.namespace("entities"), key, None) for key in unnamed),
+            *staged,
+            *(PutOp(scope.namespace("forgotten"), key, dict(mark), index=False) for key, mark in part.marks.items()),
+            *(fact_op(scope, key, other) for key, other in _facts_without(part.known, part.facts).items()),
+            *(_message_op(scope, message) for message in part.messages),
+        ],
     )
-    return Receipt(removed=dict(removed), remaining=remaining)
+    remaining += yield from leave_no_trace(scope.stage, store, checkpointer)
+    counts = {**part.removed, "entities": len(unnamed), "rewritten threads": fates["rewritten"]}
+    return Receipt(
+        removed={kind: count for kind, count in counts.items() if count},
+        remaining=tuple(remaining),
+        deleted_threads=tuple(deleted),
+    )
 
 
-def _delete_thread(checkpointer: BaseCheckpointSaver[Any], thread: str) -> Call[None]:
-    return Call(lambda: checkpointer.delete_thread(thread), lambda: checkpointer.adelete_thread(thread))
+def _rewrite_threads(
+    scope: Scope, store: BaseStore, part: _Part, checkpointer: BaseCheckpointSaver[Any]
+) -> Flow[list[tuple[str, str]]]:
+    """Take the words out of the user's threads; what became of each."""
+    threads = yield from listing(store, scope.namespace("threads"))
+    fates: list[tuple[str, str]] = []
+    for thread in dict.fromkeys([*part.threads, *(item.key for item in threads)]):
+        rewriting = rewrite_thread(
+            checkpointer,
+            thread,
+            rewrite=partial(_rewritten, thread, part.marks),
+            facts=part.facts,
+            is_named=thread in part.threads,
+        )
+        fates.append((thread, (yield from rewriting)))
+    return fates
+
+
+def _rewritten(thread: str, marks: Marks, message: BaseMessage) -> BaseMessage:
+    mark = marks.get(mark_key(thread, str(message.id)))
+    if mark is None:
+        return message
+    if WHOLE in mark["quotes"]:
+        return without_text(message)
+    return without_words(message, lambda text: blanked(text, mark))
 
 
 def _clear(namespace: tuple[str, ...], store: BaseStore) -> Flow[int]:
@@ -97,33 +244,52 @@ def _clear(namespace: tuple[str, ...], store: BaseStore) -> Flow[int]:
     return len(items)
 
 
-def _related(scope: Scope, store: BaseStore, gone: Facts) -> Flow[Facts]:
-    """The facts that those of `gone` had ended or confirmed, and those that may quote the same words."""
-    links = [{"superseded_by": key} for key in gone]
-    episodes = [{"episode": episode} for episode in dict.fromkeys(fact["episode"] for fact in gone.values())]
-    confirmed = sorted({str(fact["confirms"]) for fact in gone.values() if fact["confirms"]} - set(gone))
-    others = [{"confirms": key} for key in confirmed]
-    related = yield from search_facts(scope, store, [*links, *episodes, *others])
-    return related | (yield from get_facts(scope, store, confirmed))
-
-
-def _unnamed(scope: Scope, store: BaseStore, gone: Facts) -> Flow[list[str]]:
-    """Keys of the entities that only forgotten facts were about."""
-    named = {entity_key(name) for fact in gone.values() for name in fact["entities"]}
-    if not named:
-        return []
+def _facts(scope: Scope, store: BaseStore) -> Flow[Facts]:
     items = yield from listing(store, scope.namespace("facts"))
-    left = [cast("StoredFact", item.value) for item in items if item.key not in gone]
-    still = {entity_key(name) for fact in left for name in (*fact["entities"], fact["subject"])}
-    return sorted(named - still)
+    return {item.key: cast("StoredFact", item.value) for item in items}
 
 
-def _facts_without(related: Facts, gone: Facts) -> Facts:
-    """The related facts that change: those that `gone` had ended, and those that quote the same words."""
-    without = revive(related, gone)
+def _standing(facts: Facts) -> int:
+    return sum(fact["confirms"] is None for fact in facts.values())
+
+
+def _corrects(key: str, gone: Facts) -> bool:
+    return any(fact["superseded_by"] == key for fact in gone.values())
+
+
+def _unnamed(part: _Part) -> list[str]:
+    """Keys of the entities that only forgotten facts were about."""
+    named = {entity_key(name) for fact in part.facts.values() for name in fact["entities"]}
+    left = [fact for key, fact in part.known.items() if key not in part.facts]
+    return sorted(named - {entity_key(name) for fact in left for name in (*fact["entities"], fact["subject"])})
+
+
+def _facts_without(known: Facts, gone: Facts) -> Facts:
+    """The facts that change: those that `gone` had ended or confirmed, and those that quote the same words."""
+    without = revive(_inherited(known, gone), gone)
     for fact in gone.values():
         without = {key: _unquoted(other, fact) for key, other in without.items()}
-    return {key: other for key, other in without.items() if other != related[key]}
+    return {key: other for key, other in without.items() if other != known[key]}
+
+
+def _inherited(known: Facts, gone: Facts) -> Facts:
+    """Have the first fact that confirmed one which is gone stand in its place."""
+    facts, heirs = dict(known), dict[str, str]()
+    confirming = [key for key, fact in known.items() if fact["confirms"] in gone and key not in gone]
+    for key in sorted(confirming, key=lambda key: (known[key]["said_at"], key)):
+        target = str(known[key]["confirms"])
+        heir = heirs.setdefault(target, key)
+        old, own = gone[target], facts[key]
+        if heir != key:
+            facts[key] = {**own, "confirms": heir}
+            facts[heir] = {**facts[heir], "confirmed_at": own["said_at"]}
+            continue
+        place = {name: old[name] for name in ("superseded_by", "invalid_at", "is_pinned")}
+        facts[key] = cast("StoredFact", {**own, **place, "confirms": None, "confirmed_at": own["said_at"]})
+    return {
+        key: {**fact, "superseded_by": heirs.get(fact["superseded_by"] or "", fact["superseded_by"])}
+        for key, fact in facts.items()
+    }
 
 
 def _unquoted(other: StoredFact, fact: StoredFact) -> StoredFact:
@@ -133,38 +299,30 @@ def _unquoted(other: StoredFact, fact: StoredFact) -> StoredFact:
     return {**other, "quote": BLANK if is_part else without_quote(other["quote"], fact["quote"], blank=BLANK)}
 
 
-def _messages(scope: Scope, store: BaseStore, gone: Facts) -> Flow[list[StoredMessage]]:
-    """The messages that change: those that facts rest on, and those that have one of them as context."""
-    changed: list[StoredMessage] = []
-    for thread in dict.fromkeys(fact["thread"] for fact in gone.values()):
-        items = yield from listing(store, scope.thread_messages(thread))
-        before = [cast("StoredMessage", item.value) for item in items]
-        after = before
-        for fact in gone.values():
-            after = _messages_without(after, fact) if fact["thread"] == thread else after
-        changed += [message for message, old in zip(after, before, strict=True) if message != old]
-    return changed
+def _unsaid(facts: Iterable[StoredFact], message: StoredMessage) -> str:
+    text = message["text"]
+    for fact in facts:
+        if message["id"] in fact["message_ids"]:
+            text = without_quote(text, fact["quote"], blank=BLANK)
+    return text
 
 
-def _messages_without(messages: Sequence[StoredMessage], fact: StoredFact) -> list[StoredMessage]:
-    texts = {
-        message["id"]: without_quote(message["text"], fact["quote"], blank=BLANK)
-        for message in messages
-        if message["id"] in fact["message_ids"]
-    }
-    contexts = {
-        message["text"][-CONTEXT_CHARACTERS:]: texts[message["id"]][-CONTEXT_CHARACTERS:]
-        for message in messages
-        if message["id"] in texts
-    }
-    return [
-        {
-            **message,
-            "text": texts.get(message["id"], message["text"]),
-            "context": contexts.get(message["context"], message["context"]),
-        }
+def _changed(
+    scope: Scope, store: BaseStore, thread: str, left: Callable[[StoredMessage], str]
+) -> Flow[list[StoredMessage]]:
+    """The messages of a thread that change: those of which less is left, and those that have one of them as context."""
+    items = yield from listing(store, scope.thread_messages(thread))
+    messages = [cast("StoredMessage", item.value) for item in items]
+    texts = {message["text"]: left(message) for message in messages if left(message) != message["text"]}
+    contexts = {text[-CONTEXT_CHARACTERS:]: rest[-CONTEXT_CHARACTERS:] for text, rest in texts.items()}
+    after = [
+        cast(
+            "StoredMessage",
+            {**message, "text": left(message), "context": contexts.get(message["context"], message["context"])},
+        )
         for message in messages
     ]
+    return [message for message, old in zip(after, messages, strict=True) if message != old]
 
 
 def _message_op(scope: Scope, message: StoredMessage) -> Op:

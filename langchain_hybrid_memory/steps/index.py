@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import cast
 
-from langgraph.store.base import BaseStore, Op, PutOp
+from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
 from langchain_hybrid_memory._flow import Flow, batch
-from langchain_hybrid_memory.records import StoredMessage
+from langchain_hybrid_memory.records import StoredMark, StoredMessage
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.load import Episode, load_messages
+from langchain_hybrid_memory.steps.marks import blanked, mark_key
 
 INDEX_FIELDS = ["text"]
 """What of a message or fact is embedded."""
@@ -34,7 +36,7 @@ def index(scope: Scope, store: BaseStore, queue: Sequence[Episode]) -> Flow[int]
     for start in range(0, len(waiting), EPISODES_A_BATCH):
         episodes = waiting[start : start + EPISODES_A_BATCH]
         messages = yield from load_messages(scope, store, episodes)
-        fresh = [message for message in messages if not message["is_indexed"]]
+        fresh = yield from _blanked(scope, store, [message for message in messages if not message["is_indexed"]])
         ops: list[Op] = [index_op(scope, message) for message in fresh]
         for episode in episodes:
             for key, entry in episode["entries"].items():
@@ -43,6 +45,20 @@ def index(scope: Scope, store: BaseStore, queue: Sequence[Episode]) -> Flow[int]
         yield from write(store, ops)
         embedded += len(fresh)
     return embedded
+
+
+def _blanked(scope: Scope, store: BaseStore, messages: Sequence[StoredMessage]) -> Flow[list[StoredMessage]]:
+    """Messages without the words in their context that were forgotten in the message they followed.
+
+    The thread they were recorded from may still have held them; recording, which a turn waits for, does not look.
+    """
+    keys = [mark_key(message["thread"], message.get("after") or "") for message in messages]
+    found = yield from batch(store, [GetOp(scope.namespace("forgotten"), key) for key in dict.fromkeys(keys)])
+    marks = {item.key: cast("StoredMark", item.value) for item in found if isinstance(item, Item)}
+    return [
+        {**message, "context": blanked(message["context"], marks.get(key))}
+        for message, key in zip(messages, keys, strict=True)
+    ]
 
 
 def write(store: BaseStore, ops: Iterable[Op]) -> Flow[None]:

@@ -58,6 +58,20 @@ def load_messages(scope: Scope, store: BaseStore, episodes: Iterable[Episode]) -
     ]
 
 
+def reread(scope: Scope, store: BaseStore, messages: Sequence[StoredMessage]) -> Flow[list[StoredMessage]]:
+    """Messages as they are on record by now, in their order; of one that is gone, nothing that could be quoted."""
+    found = yield from batch(store, [GetOp(scope.thread_messages(m["thread"]), m["id"]) for m in messages])
+    return [
+        cast("StoredMessage", item.value) if isinstance(item, Item) else unsaid(message)
+        for item, message in zip(found, messages, strict=True)
+    ]
+
+
+def unsaid(message: StoredMessage) -> StoredMessage:
+    """A message without its words, in which no quote can be found."""
+    return {**message, "text": "", "speaker": None}
+
+
 def ready(
     queue: Sequence[Episode],
     *,

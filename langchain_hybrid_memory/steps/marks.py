@@ -18,6 +18,8 @@ Marks: TypeAlias = Mapping[str, StoredMark]
 
 BLANK = "[forgotten]"
 """Stands where a forgotten quote stood."""
+WHOLE = "*"
+"""Stands among the quotes of a message that was forgotten whole."""
 
 
 def mark_key(thread: str, message_id: str) -> str:
@@ -46,9 +48,19 @@ def marked(marks: Marks, facts: Iterable[StoredFact], *, at: str) -> dict[str, S
     return changed
 
 
+def marked_whole(marks: Marks, thread: str, message_id: str, *, at: str) -> dict[str, StoredMark]:
+    """The mark that forgetting a message whole leaves."""
+    key = mark_key(thread, message_id)
+    old = marks.get(key) or _nothing(at)
+    return {key: StoredMark(**{**old, "quotes": _with(old["quotes"], WHOLE), "forgotten_at": at})}
+
+
 def blanked(text: str, mark: StoredMark | None) -> str:
     """A message's text without the words that were forgotten in it, in whatever case and punctuation they come."""
-    for quote in mark["quotes"] if mark else ():
+    quotes = mark["quotes"] if mark else []
+    if WHOLE in quotes:
+        return BLANK
+    for quote in quotes:
         count, _, wanted = quote.partition(":")
         text = _without(text, int(count), wanted)
     return text

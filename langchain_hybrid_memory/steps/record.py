@@ -229,6 +229,13 @@ def _not_recorded(
     return (yield from _unknown(spoken, scope, store, redact=redact))
 
 
+def _marks_of(message_ids: Sequence[str], scope: Scope, store: BaseStore) -> Flow[dict[str, StoredMark]]:
+    """What was forgotten in some messages of the thread, by their ids."""
+    keys = {mark_key(scope.thread_id, message_id): message_id for message_id in message_ids}
+    items = yield from batch(store, [GetOp(scope.namespace("forgotten"), key) for key in keys])
+    return {keys[item.key]: cast("StoredMark", item.value) for item in items if isinstance(item, Item)}
+
+
 def _unknown(
     spoken: Sequence[Utterance], scope: Scope, store: BaseStore, *, redact: Redactor
 ) -> Flow[tuple[list[Utterance], set[str]]]:
@@ -236,10 +243,8 @@ def _unknown(
     found = yield from batch(store, [GetOp(scope.thread_messages(scope.thread_id), said.id) for said in spoken])
     known = {item.key: str(item.value["text"]) for item in found if isinstance(item, Item)}
     positions = {item.key: int(item.value["position"]) for item in found if isinstance(item, Item)}
-    other = [said.id for said in spoken if said.id in known and _is_edited(said, known[said.id], redact)]
-    keys = {mark_key(scope.thread_id, message_id): message_id for message_id in other}
-    items = yield from batch(store, [GetOp(scope.namespace("forgotten"), key) for key in keys])
-    marks = {keys[item.key]: cast("StoredMark", item.value) for item in items if isinstance(item, Item)}
+    other = [said.id for said in spoken if said.id not in known or _is_edited(said, known[said.id], redact)]
+    marks = yield from _marks_of(other, scope, store)
     reach = max((said.position for said in spoken if said.id in known), default=-1)
     left = [
         replace(

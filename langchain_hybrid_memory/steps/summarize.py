@@ -49,6 +49,8 @@ def summarize(
         outcome = yield from attempt(call(model, prompt))
         meter.count(outcome.value)
         answer = value_of(outcome)
+        if (yield from _is_forgotten(scope, store, digest, [m for m in behind if m["id"] in _ids(portion)])):
+            return 0
         digest = _folded(digest, answer.text.strip(), portion, tokens=2 * config.summary_tokens, count=count)
         yield from batch(store, [PutOp(scope.namespace("summaries"), scope.thread_id, dict(digest), index=False)])
     return len(leaving)
@@ -110,6 +112,21 @@ def _folded(
         through_position=portion[-1]["position"],
         messages=digest["messages"] + len(portion),
     )
+
+
+def _is_forgotten(
+    scope: Scope, store: BaseStore, digest: StoredSummary, portion: Sequence[StoredMessage]
+) -> Flow[bool]:
+    """Whether something of what was given to the model was forgotten before it had answered."""
+    place = scope.thread_messages(scope.thread_id)
+    summary = GetOp(scope.namespace("summaries"), scope.thread_id)
+    found = yield from batch(store, [summary, *(GetOp(place, message["id"]) for message in portion)])
+    known, *texts = [item.value["text"] if isinstance(item, Item) else "" for item in found]
+    return known != digest["text"] or texts != [message["text"] for message in portion]
+
+
+def _ids(messages: Sequence[StoredMessage]) -> set[str]:
+    return {message["id"] for message in messages}
 
 
 def _behind(scope: Scope, store: BaseStore, digest: StoredSummary) -> Flow[list[StoredMessage]]:

@@ -12,12 +12,11 @@ from langgraph.store.base import PutOp
 from langchain_hybrid_memory.store import ChromaStore, _shards
 from langchain_hybrid_memory.store._catalog import Catalog
 from langchain_hybrid_memory.store._vectors import VectorIndex
+from tests.doubles.traces import holds_vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from tests.doubles.doors import Door
 
@@ -31,22 +30,6 @@ def open_store(path: Path) -> ChromaStore:
 
 def secrets(user: str, count: int) -> list[str]:
     return [f"quetzal{user}{number:05d} lives here" for number in range(count)]
-
-
-def holds_vector(data: bytes, vector: NDArray[np.float32]) -> bool:
-    """Whether the first numbers of a vector stand in a row in the data, as they are or scaled to length one."""
-    for scaled in (vector, vector / np.linalg.norm(vector)):
-        for start in range(4):
-            numbers = np.frombuffer(data[start : start + (len(data) - start) // 4 * 4], dtype=np.float32)
-            if len(numbers) < 6:
-                continue
-            near = np.ones(len(numbers) - 5, dtype=bool)
-            with np.errstate(invalid="ignore"):
-                for offset in range(6):
-                    near &= np.abs(numbers[offset : len(numbers) - 5 + offset] - scaled[offset]) < 2e-6
-            if near.any():
-                return True
-    return False
 
 
 def traces(path: Path, texts: Sequence[str]) -> list[str]:

@@ -17,10 +17,12 @@ from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.records import StoredThread
 from langchain_hybrid_memory.scope import KINDS, Scope
 from langchain_hybrid_memory.steps.consolidate import consolidate
-from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact
+from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact, forget_message
 from langchain_hybrid_memory.steps.ground import is_quoted, without_quote
+from langchain_hybrid_memory.steps.index import index
+from langchain_hybrid_memory.steps.load import load
 from langchain_hybrid_memory.steps.marks import BLANK
-from langchain_hybrid_memory.steps.record import append, utterances
+from langchain_hybrid_memory.steps.record import append, record, utterances
 from langchain_hybrid_memory.store import ChromaStore
 from tests.doubles.builders import (
     ALEX,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from langgraph.store.base import BaseStore
 
     from langchain_hybrid_memory.prompts.extraction import ExtractedFact
+    from langchain_hybrid_memory.state import MemoryState
     from tests.doubles.embedding import WordEmbedding
     from tests.doubles.stores import WatchedStore
     from tests.unit_tests.steps.conftest import Driver
@@ -457,3 +460,34 @@ async def test_source_that_confirmed_can_be_forgotten_alone(drive: Driver, store
     await drive(forget_fact(ALEX, store, "last", now=NOW))
     assert {key: fact["confirmed_at"] for key, fact in facts_in(store).items() if key == "fact"} == {"fact": iso(5)}
     assert set(facts_in(store)) == {"fact", "first"}
+
+
+async def test_forgotten_words_do_not_become_the_context_of_what_is_said_next(
+    drive: Driver, store: WatchedStore
+) -> None:
+    state: MemoryState = {"messages": [human("h1", QUOTE)]}
+    update: Any = await drive(record(state, ALEX, store, now=NOW))
+    state |= update
+    (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
+    await drive(forget_fact(ALEX, store, key, now=NOW))
+    state["messages"] = [*state["messages"], human("h2", "And you?")]
+    await drive(record(state, ALEX, store, now=NOW))
+    await drive(index(ALEX, store, await drive(load(ALEX, store))))
+    assert messages_in(store)["h2"]["context"] == BLANK
+
+
+async def test_fact_that_another_message_confirmed_rests_on_that_one(drive: Driver, store: WatchedStore) -> None:
+    keep(store, said("m1", "I moved to Porto"))
+    know(
+        store,
+        old=known_fact("The user lives in Lisbon.", superseded_by="new", invalid_at=iso(1), message_ids=["m0"]),
+        new=known_fact("The user lives in Porto.", message_ids=["m1"]),
+        more=known_fact("Home is Porto.", confirms="new", message_ids=["m2"], said_at=iso(2)),
+    )
+    await drive(forget_message(ALEX, store, "m1", now=NOW))
+    facts = facts_in(store)
+    assert {key: (fact["superseded_by"], fact["confirms"]) for key, fact in facts.items()} == {
+        "old": ("more", None),
+        "more": (None, None),
+    }
+    assert messages_in(store)["m1"]["text"] == BLANK

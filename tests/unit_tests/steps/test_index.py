@@ -74,7 +74,7 @@ async def test_only_what_a_turn_added_is_embedded(drive: Driver, store: WatchedS
 async def test_interrupted_indexing_is_finished_by_the_next(drive: Driver, store: WatchedStore) -> None:
     await recorded(drive, store, *turns(1, EPISODES_A_BATCH + 1))
     store.forget_calls()
-    store.fails_from = 3  # the queue, the messages of the first batch, its writes
+    store.fails_from = 4  # the queue, the messages of the first batch, their marks, its writes
     with pytest.raises(ConnectionError):
         await indexed(drive, store)
     store.fails_from = None

@@ -1,0 +1,217 @@
+"""Takes what is forgotten out of the checkpoints of a user's threads, and out of the files they lie in."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver, Checkpoint, CheckpointTuple
+from langgraph.checkpoint.memory import InMemorySaver
+
+from langchain_hybrid_memory._flow import Call, Flow, blocking
+from langchain_hybrid_memory.steps.marks import BLANK
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+Fate: TypeAlias = Literal["untouched", "rewritten", "deleted"]
+Checkpointer: TypeAlias = BaseCheckpointSaver[Any]
+
+PRIVATE = ("recalled", "summary", "pinned")
+"""The channels in which memory repeats what is known; the next turn fills them again."""
+SCRUB = ("PRAGMA secure_delete=ON", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+"""What leaves nothing deleted in SQLite's files; the last answers first of all whether somebody stood in its way."""
+FAILED = "__error__"
+
+
+@dataclass(slots=True)
+class _Survey:
+    """What the checkpoints of one thread hold."""
+
+    latest: CheckpointTuple | None = None
+    is_nested: bool = False
+    """Whether graphs nested in the thread's graph have checkpoints of their own."""
+    facts: set[str] = field(default_factory=set)
+    """Keys of the items that were brought back in some turn, or stood in every prompt."""
+
+    def add(self, found: CheckpointTuple) -> None:
+        """Look at one checkpoint; they come newest first."""
+        if found.config["configurable"].get("checkpoint_ns"):
+            self.is_nested = True
+            return
+        self.latest = self.latest or found
+        for channel in ("recalled", "pinned"):
+            held = found.checkpoint["channel_values"].get(channel)
+            self.facts |= set(held["keys"]) if isinstance(held, dict) else set()
+
+
+def delete_thread(checkpointer: Checkpointer, thread: str) -> Call[None]:
+    """Delete every checkpoint of a thread."""
+    return _asked(checkpointer, "delete_thread", thread)
+
+
+def rewrite_thread(
+    checkpointer: Checkpointer,
+    thread: str,
+    *,
+    rewrite: Callable[[BaseMessage], BaseMessage],
+    facts: Iterable[str],
+    is_named: bool,
+) -> Flow[Fate]:
+    """Leave of a thread its latest checkpoint, with its messages rewritten, if it may hold what is forgotten.
+
+    A thread that waits for an answer in the middle of a turn, or whose graph has others nested in it, is deleted whole:
+    what waits there cannot be rewritten.
+
+    Args:
+        checkpointer: Where the thread is.
+        thread: Its id.
+        rewrite: Takes the words out of a message.
+        facts: Keys of the facts that are forgotten.
+        is_named: Whether one of them was said in this thread; else it counts whether one was brought back there.
+    """
+    survey = yield from _survey(checkpointer, thread)
+    if survey.latest is None and not survey.is_nested:
+        return "untouched"
+    if not is_named and not survey.facts & set(facts):
+        return "untouched"
+    latest, waits = survey.latest, [write for write in _waiting(survey.latest) if write[1] != FAILED]
+    yield from delete_thread(checkpointer, thread)
+    if latest is None or survey.is_nested or waits:
+        return "deleted"
+    checkpoint = _rewritten(latest.checkpoint, rewrite)
+    place = RunnableConfig(configurable={"thread_id": thread, "checkpoint_ns": ""})
+    yield from _asked(checkpointer, "put", place, checkpoint, latest.metadata, checkpoint["channel_versions"])
+    return "rewritten"
+
+
+def without_words(message: BaseMessage, blank: Callable[[str], str]) -> BaseMessage:
+    """A message without what `blank` takes out of a text; without any text where it finds nothing to take out."""
+    content: Any = message.content
+    parts = [content] if isinstance(content, str) else list(content)
+    left = [_without(part, blank) for part in parts]
+    if left == parts and BLANK not in message.text:  # perhaps the words go from one part into the next
+        return without_text(message)
+    return message.model_copy(update={"content": left[0] if isinstance(content, str) else left})
+
+
+def without_text(message: BaseMessage) -> BaseMessage:
+    """A message of which nothing is left but that it was there, and which tools it called."""
+    update: dict[str, Any] = {"content": BLANK, "additional_kwargs": {}, "response_metadata": {}}
+    if isinstance(message, AIMessage):
+        update["tool_calls"] = [{**call, "args": {}} for call in message.tool_calls]
+    return message.model_copy(update=update)
+
+
+def scrub(checkpointer: Checkpointer) -> Flow[list[str]]:
+    """Leave nothing in the checkpointer's files of what was deleted; says what is out of reach."""
+    if isinstance(checkpointer, InMemorySaver):
+        return []
+    scrubbing = _scrubbing(checkpointer)
+    if scrubbing is None:
+        name = type(checkpointer).__name__
+        return [f"files behind {name}: a server's pages, logs and backups keep what was deleted until it reuses them"]
+    is_clean = yield from scrubbing
+    return [] if is_clean else ["files of the checkpoints: somebody else has them open; forget again to clean them"]
+
+
+def _scrubbing(checkpointer: Checkpointer) -> Call[bool] | None:
+    connection = getattr(checkpointer, "conn", None)
+    if isinstance(connection, sqlite3.Connection):
+        return blocking(_scrub, checkpointer, connection)
+    saver = _async_sqlite(checkpointer)
+    if saver is None:
+        return None
+    loop = saver.loop
+    return Call(lambda: asyncio.run_coroutine_threadsafe(_ascrub(saver), loop).result(), lambda: _ascrub(saver))
+
+
+def _async_sqlite(checkpointer: Checkpointer) -> AsyncSqliteSaver | None:
+    with suppress(ImportError):
+        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+        if isinstance(checkpointer, AsyncSqliteSaver):
+            return checkpointer
+    return None
+
+
+def _scrub(checkpointer: Any, connection: sqlite3.Connection) -> bool:
+    with checkpointer.lock:
+        try:
+            answers = [connection.execute(statement).fetchall() for statement in SCRUB]
+        except sqlite3.OperationalError:  # locked by another connection
+            return False
+    return _is_done(answers)
+
+
+async def _ascrub(saver: AsyncSqliteSaver) -> bool:
+    answers: list[Sequence[Any]] = []
+    async with saver.lock:
+        try:
+            for statement in SCRUB:
+                async with saver.conn.execute(statement) as cursor:
+                    answers.append([*await cursor.fetchall()])
+        except sqlite3.OperationalError:
+            return False
+    return _is_done(answers)
+
+
+def _is_done(answers: Sequence[Sequence[Any]]) -> bool:
+    return not answers[-1][0][0]
+
+
+def _survey(checkpointer: Checkpointer, thread: str) -> Call[_Survey]:
+    place = RunnableConfig(configurable={"thread_id": thread})
+
+    def survey() -> _Survey:
+        seen = _Survey()
+        found: Iterator[CheckpointTuple] = checkpointer.list(place)
+        for each in found:
+            seen.add(each)
+        return seen
+
+    async def asurvey() -> _Survey:
+        seen = _Survey()
+        found: AsyncIterator[CheckpointTuple] = checkpointer.alist(place)
+        async for each in found:
+            seen.add(each)
+        return seen
+
+    return blocking(survey) if _is_synchronous(checkpointer) else Call(survey, asurvey)
+
+
+def _asked(checkpointer: Checkpointer, name: str, *args: Any) -> Call[Any]:
+    if _is_synchronous(checkpointer):
+        return blocking(getattr(checkpointer, name), *args)
+    return Call(lambda: getattr(checkpointer, name)(*args), lambda: getattr(checkpointer, f"a{name}")(*args))
+
+
+def _is_synchronous(checkpointer: Checkpointer) -> bool:
+    """Whether it has no asynchronous form, as `SqliteSaver` has none."""
+    return type(checkpointer).adelete_thread is BaseCheckpointSaver.adelete_thread
+
+
+def _waiting(latest: CheckpointTuple | None) -> Sequence[tuple[str, str, Any]]:
+    return (latest.pending_writes if latest else None) or []
+
+
+def _rewritten(checkpoint: Checkpoint, rewrite: Callable[[BaseMessage], BaseMessage]) -> Checkpoint:
+    values = {name: value for name, value in checkpoint["channel_values"].items() if name not in PRIVATE}
+    messages = values.get("messages")
+    if isinstance(messages, list):
+        values["messages"] = [rewrite(each) if isinstance(each, BaseMessage) else each for each in messages]
+    return cast("Checkpoint", {**checkpoint, "channel_values": values})
+
+
+def _without(part: Any, blank: Callable[[str], str]) -> Any:
+    if isinstance(part, str):
+        return blank(part)
+    if isinstance(part, dict) and isinstance(part.get("text"), str):
+        return {**part, "text": blank(part["text"])}
+    return part

@@ -1,0 +1,231 @@
+"""Law 6 over real files: what is forgotten is nowhere, in no file, and comes back from nowhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from langgraph.graph import START, StateGraph
+from langgraph.types import interrupt
+
+from langchain_hybrid_memory import HybridMemory, SummaryConfig
+from langchain_hybrid_memory.hybrid_memory import open_store
+from langchain_hybrid_memory.state import MemoryState
+from tests.doubles.doors import Door
+from tests.doubles.life import (
+    AT_ONCE,
+    SECONDS,
+    SharedStore,
+    close,
+    configured,
+    gated,
+    learning_model,
+    open_checkpointer,
+    store_in_memory,
+    talking_model,
+    until,
+    watch_nothing,
+)
+from tests.doubles.traces import files_with
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from langchain_core.messages import BaseMessage
+
+    from tests.doubles.doors import Mode
+
+ROOT = Path(__file__).parents[2]
+MODEL = DeterministicFakeEmbedding(size=64)
+SUMMARY = SummaryConfig(after_messages=4, keep_messages=2)
+SAID = [
+    "I live in Quetzalville.",
+    "My friend Sarahquetz works at Googlequetz as a baker.",
+    "I prefer teaquetz.",
+    "I live in Portoquetz.",
+]
+KEPT = "I live in Ottawa."
+
+
+def answer(messages: Sequence[BaseMessage]) -> str:
+    return f"Noted, number {len(messages)}."
+
+
+@asynccontextmanager
+async def opened(mode: Mode, path: Path) -> AsyncIterator[tuple[HybridMemory, Any]]:
+    """A memory over a directory, with an agent."""
+    async with (
+        open_checkpointer(mode, path / "threads.sqlite") as checkpointer,
+        open_store(path / "memory", embedding=MODEL) as store,
+    ):
+        memory = HybridMemory(
+            learning_model(), store=store, checkpointer=checkpointer, memorize=AT_ONCE, summary=SUMMARY
+        )
+        yield memory, memory.graph(talking_model(replies=answer))
+        await close(memory, mode)
+
+
+async def say(call: Door, memory: HybridMemory, agent: Any, user: str, thread: str, *texts: str) -> None:
+    for text in texts:
+        await call(agent, "invoke", {"messages": [("user", text)]}, configured(user, thread))
+        await call(memory, "flush", SECONDS)
+
+
+def traces(path: Path, texts: Sequence[str] = SAID) -> list[str]:
+    return files_with(path, ["quetz", "Quetz"], MODEL.embed_documents(list(texts)))
+
+
+async def test_forgotten_person_is_in_no_file(tmp_path: Path, call: Door, mode: Mode) -> None:
+    async with opened(mode, tmp_path) as (memory, agent):
+        await say(call, memory, agent, "alex", "of alex", *SAID)
+        await say(call, memory, agent, "sam", "of sam", KEPT)
+        alex, sam = memory.for_user("alex"), memory.for_user("sam")
+        assert len(traces(tmp_path)) > 1
+        receipt = await call(alex, "forget_everything")
+        assert receipt.remaining == ()
+        assert receipt.removed["messages"] == 8
+        assert receipt.removed["checkpointed threads"] == receipt.removed["summaries"] == 1
+        assert traces(tmp_path) == []
+        assert [fact.value for fact in await call(sam, "facts")] == ["Ottawa"]
+        state = await call(agent, "get_state", configured("sam", "of sam"))
+        assert state.values["messages"][0].text == KEPT
+        assert (await call(agent, "get_state", configured("alex", "of alex"))).values == {}
+    assert traces(tmp_path) == []
+    assert files_with(tmp_path, ["Ottawa"]) != []
+
+
+POINTS = ["checkpoint", "store", "files", "erase"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_forgetting_that_was_killed_is_finished_by_the_next_process(
+    tmp_path: Path, point: str, *, is_full: bool
+) -> None:
+    if point in ("store", "files") and not is_full:
+        pytest.skip("a part of the full run")
+    call = Door("sync")
+    async with opened("sync", tmp_path) as (memory, agent):
+        await say(call, memory, agent, "alex", "one", *SAID[:2])
+        await say(call, memory, agent, "alex", "two", *SAID[2:])
+    command = [sys.executable, "-m", "tests.integration_tests.forget_and_die", str(tmp_path), point]
+    ended = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, check=False, timeout=120, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL
+    assert traces(tmp_path) != []
+    async with opened("sync", tmp_path) as (memory, agent):
+        receipt = await call(memory.for_user("alex"), "forget_everything")
+        assert receipt.remaining == ()
+        assert traces(tmp_path) == []
+        for thread in ("one", "two"):
+            assert (await call(agent, "get_state", configured("alex", thread))).values == {}
+        assert memory.store.search((), limit=100) == []
+
+
+async def test_forgotten_fact_is_in_no_file_and_its_threads_go_on_without_it(
+    tmp_path: Path, call: Door, mode: Mode
+) -> None:
+    async with opened(mode, tmp_path) as (memory, agent):
+        alex = memory.for_user("alex")
+        await say(call, memory, agent, "alex", "told", *SAID[:3])
+        await say(call, memory, agent, "alex", "asked", "Where do I live?")
+        await say(call, memory, agent, "alex", "apart", "Good morning.")
+        (home,) = [fact for fact in await call(alex, "facts") if fact.value == "Quetzalville"]
+        assert files_with(tmp_path, ["Quetzalville"]) != []
+        receipt = await call(alex, "forget", home.id)
+        assert receipt.remaining == receipt.deleted_threads == ()
+        assert receipt.removed["rewritten threads"] >= 2
+        assert files_with(tmp_path, ["Quetzalville"], MODEL.embed_documents(SAID[:1])) == []
+        await say(call, memory, agent, "alex", "told", "And now?")
+        state = await call(agent, "get_state", configured("alex", "told"))
+        assert [message.text for message in state.values["messages"]][::2] == ["[forgotten].", *SAID[1:3], "And now?"]
+        assert [fact.value for fact in await call(alex, "facts") if fact.attribute == "residence"] == []
+    assert files_with(tmp_path, ["Quetzalville"], MODEL.embed_documents(SAID[:1])) == []
+
+
+async def test_forgotten_message_and_thread_are_in_no_file(tmp_path: Path, call: Door, mode: Mode) -> None:
+    async with opened(mode, tmp_path) as (memory, agent):
+        alex = memory.for_user("alex")
+        await say(call, memory, agent, "alex", "first", SAID[0], SAID[2])
+        await say(call, memory, agent, "alex", "second", SAID[1], KEPT)
+        state = await call(agent, "get_state", configured("alex", "first"))
+        receipt = await call(alex, "forget_message", "first", state.values["messages"][0].id)
+        assert (receipt.removed["messages"], receipt.removed["facts"], receipt.remaining) == (1, 1, ())
+        assert files_with(tmp_path, ["Quetzalville"]) == []
+        assert files_with(tmp_path, ["teaquetz"]) != []
+        receipt = await call(alex, "forget_thread", "second")
+        assert (receipt.removed["messages"], receipt.remaining) == (4, ())
+        assert files_with(tmp_path, ["Googlequetz", "Ottawa", "Sarahquetz"]) == []
+        assert (await call(agent, "get_state", configured("alex", "second"))).values == {}
+        assert sorted(fact.value for fact in await call(alex, "facts")) == ["teaquetz"]
+
+
+@pytest.mark.parametrize("is_same_process", [True, False])
+async def test_what_is_learned_while_everything_is_forgotten_does_not_come_back(
+    call: Door, *, is_same_process: bool
+) -> None:
+    inner, brain = store_in_memory(), gated(learning_model())
+    memory = HybridMemory(brain, store=SharedStore(inner, watch_nothing), memorize=AT_ONCE, summary=SUMMARY)
+    other = HybridMemory(None, store=SharedStore(inner, watch_nothing))
+    said = [("user", text) for text in SAID * 3]
+    await call(memory.for_user("alex"), "record", said, thread_id="t1")
+    await until(brain.entered)
+    forgetting = asyncio.create_task(call((memory if is_same_process else other).for_user("alex"), "forget_everything"))
+    if not is_same_process:
+        await forgetting
+    await asyncio.sleep(0.05)
+    brain.gate.set()
+    await forgetting
+    await call(memory, "close")
+    assert [item for item in inner.search((), limit=100) if item.namespace[1] != "lease"] == []
+    assert len(brain.calls_of("structured")) == 1
+
+
+async def test_fact_that_another_process_is_learning_again_stays_forgotten(call: Door) -> None:
+    inner = store_in_memory()
+    first = HybridMemory(learning_model(), store=SharedStore(inner, watch_nothing), memorize=AT_ONCE)
+    alex = first.for_user("alex")
+    await call(alex, "record", [("user", SAID[0])], thread_id="t1")
+    await call(first, "flush", SECONDS)
+    (home,) = await call(alex, "facts")
+    brain = gated(learning_model())
+    worker = HybridMemory(brain, store=SharedStore(inner, watch_nothing), memorize=AT_ONCE, summary=SUMMARY)
+    await call(worker.for_user("alex"), "record", [("user", text) for text in SAID[1:] * 2], thread_id="t1")
+    await until(brain.entered)
+    await call(alex, "forget", home.id)
+    brain.gate.set()
+    await call(worker, "flush", SECONDS)
+    assert "Quetzalville" not in json.dumps([item.value for item in inner.search((), limit=100)])
+    assert "teaquetz" in [fact.value for fact in await call(alex, "facts")]
+
+
+async def test_thread_in_the_middle_of_a_turn_is_deleted_whole(tmp_path: Path, call: Door, mode: Mode) -> None:
+    async with opened(mode, tmp_path) as (memory, agent):
+        await say(call, memory, agent, "alex", "t1", SAID[0])
+        asking = waiting_agent(memory)
+        await call(asking, "invoke", {"messages": [("user", SAID[0])]}, configured("alex", "waits"))
+        await call(memory, "flush", SECONDS)
+        (home,) = await call(memory.for_user("alex"), "facts")
+        receipt = await call(memory.for_user("alex"), "forget", home.id)
+        assert receipt.deleted_threads == ("waits",)
+        assert files_with(tmp_path, ["Quetzalville"]) == []
+
+
+def waiting_agent(memory: HybridMemory) -> Any:
+    """A graph that asks a person before it answers."""
+
+    def respond(_: MemoryState) -> dict[str, Any]:
+        return {"messages": [("assistant", str(interrupt(SAID[0])))]}
+
+    builder: Any = StateGraph(MemoryState)
+    builder.add_node("recall", memory.nodes.recall)
+    builder.add_node("respond", respond)
+    builder.add_edge(START, "recall")
+    builder.add_edge("recall", "respond")
+    return builder.compile(checkpointer=memory.checkpointer, store=memory.store)
