@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -123,8 +123,7 @@ class Reader(NamedTuple):
                 if len(items) <= LARGE:
                     return self._score(op, items, embedding)
                 near = self.nearest(embedding, prefix=op.prefix, items=items, count=pool)
-        candidates = list({*near, *self._keyword_candidates(op, pool)})
-        return self._newest_of_equals(self._score(op, candidates, embedding))
+        return self._score(op, self._newest_first(op, {*near, *self._keyword_candidates(op, pool)}), embedding)
 
     def _score(self, op: Search, items: list[int], embedding: bytes) -> list[Ranked]:
         """Score the items that have a vector or a word of the query; best first, ties in the order of `items`."""
@@ -195,15 +194,17 @@ class Reader(NamedTuple):
             best[item] = max(cosine, best.get(item, 0.0))
         return best
 
-    def _newest_of_equals(self, ranked: list[Ranked]) -> list[Ranked]:
-        """Bring those of equal score into the order in which they were written, the last one first."""
-        counts = Counter(found.score for found in ranked)
-        tied = [found.item for found in ranked if counts[found.score] > 1]
-        if not tied:
-            return ranked
-        sql = "SELECT id, updated_at FROM item WHERE id IN (SELECT value FROM json_each(?))"
-        written = dict(self.connection.execute(sql, (json.dumps(tied),)))
-        return _best_first(sorted(ranked, key=lambda found: -written.get(found.item, 0)))
+    def _newest_first(self, op: Search, items: Collection[int]) -> list[int]:
+        """Those items that are in the scope, the last written first.
+
+        The vector index was asked at a later moment than this snapshot's, when the id of an item deleted since may have
+        become another's.
+        """
+        sql = (
+            "SELECT id FROM item WHERE id IN (SELECT value FROM json_each(?)) AND namespace >= ? AND namespace < ? "
+            "ORDER BY updated_at DESC"
+        )
+        return [row[0] for row in self.connection.execute(sql, (json.dumps(list(items)), *namespace_range(op.prefix)))]
 
     def _fetch(self, op: Search, page: list[Ranked]) -> list[HybridItem]:
         self.read.extend(found.item for found in page if op.refresh)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from langchain_core.messages import BaseMessage, HumanMessage
@@ -297,15 +299,27 @@ class Crowd:
         if facts:
             await self.ask(user, method, facts[0].id, *args)
 
-    async def vanish(self, user: int) -> None:
-        """Have a user forgotten; everybody else keeps everything."""
+    async def keep(self, user: int) -> None:
+        """Write a user's memory to a file and read it back."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "memory.jsonl"
+            await self.ask(user, "export", path)
+            self.check(user, path.read_text())
+            await self.ask(user, "restore", path)
+
+    async def forget(self, user: int, method: str, *args: Any) -> None:
+        """Have something of a user forgotten, by keys that others have too; everybody else keeps everything."""
         await self.learn()
         kept = [other for other in range(len(self.ids)) if other != user]
         before = [await self.ask(other, "facts", current_only=False) for other in kept]
-        await self.ask(user, "forget_everything")
+        await self.ask(user, method, *args)
         if [await self.ask(other, "facts", current_only=False) for other in kept] != before:
-            msg = f"forgetting {self.ids[user]!r} changed what is somebody else's"
+            msg = f"{method} of {self.ids[user]!r} changed what is somebody else's"
             raise LeakError(msg)
+
+    async def vanish(self, user: int) -> None:
+        """Have a user forgotten."""
+        await self.forget(user, "forget_everything")
         assert not await self.ask(user, "facts", current_only=False)
 
 

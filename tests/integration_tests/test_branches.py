@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langchain_core.messages import HumanMessage, RemoveMessage
 
-from langchain_hybrid_memory import SummaryConfig
+from langchain_hybrid_memory import HybridMemory, SummaryConfig
 from langchain_hybrid_memory.records import FIRST
-from tests.doubles.life import configured, learning_model, open_life
+from tests.doubles.life import close, configured, learning_model, open_life
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -148,13 +148,16 @@ async def test_pruned_messages_are_not_abandoned_and_positions_go_on(life: Life)
     assert [message["position"] for message in await log(life)] == list(range(8))
 
 
-async def test_two_tabs_that_write_at_once_abandon_nothing(life: Life) -> None:
+async def test_two_processes_that_write_at_once_abandon_nothing(life: Life) -> None:
+    other = HybridMemory(learning_model(), store=life.memory.store, checkpointer=life.memory.checkpointer)
+    agents = [life.agent, other.graph(life.chat)]
     config = await go_back(life, 2)
     config["configurable"].pop("checkpoint_id")
     life.chat.token_delay_seconds = 0.1
     said = [{"messages": [("user", f"I prefer {drink}.")]} for drink in ("milk", "juice")]
-    await asyncio.gather(*(life.call(life.agent, "invoke", each, config) for each in said))
+    await asyncio.gather(*(life.call(agent, "invoke", each, config) for agent, each in zip(agents, said, strict=True)))
     life.chat.token_delay_seconds = 0.0
+    await close(other, life.call.mode)
     await life.say("I prefer water.")
     await life.flush()
     assert await left(life) == []

@@ -19,7 +19,7 @@ from langgraph.store.memory import InMemoryStore
 
 from langchain_hybrid_memory import UserMemory, _flow, scope
 from langchain_hybrid_memory.hybrid_memory import open_store
-from tests.doubles.crowd import IDS, Crowd, LeakError, Tally, open_crowd, secret
+from tests.doubles.crowd import IDS, THREAD, Crowd, LeakError, Tally, open_crowd, secret
 from tests.doubles.doors import Door
 from tests.doubles.embedding import WordEmbedding
 from tests.doubles.everywhere import STORES, Backends, skip_what_cannot_run
@@ -83,6 +83,9 @@ class Lives(RuleBasedStateMachine):
         self.reach_for_what_is_anothers(1, 0)
         self.change(0, "forget")
         self.rebuild(0)
+        self.keep(0)
+        self.forget_message(0, 0)
+        self.forget_thread(0)
         self.vanish(0)
 
     @rule(user=users, door=st.sampled_from(sorted(DOORS)), thread=st.integers(0, 1))
@@ -117,6 +120,18 @@ class Lives(RuleBasedStateMachine):
     @rule(user=users)
     def correct(self, user: int) -> None:
         self.run(self.crowd.change(self.user(user), "edit", f"{secret(self.user(user))} is right."))
+
+    @rule(user=users)
+    def keep(self, user: int) -> None:
+        self.run(self.crowd.keep(self.user(user)))
+
+    @rule(user=users, number=st.integers(0, 3))
+    def forget_message(self, user: int, number: int) -> None:
+        self.run(self.crowd.forget(self.user(user), "forget_message", THREAD, f"message {number}"))
+
+    @rule(user=users)
+    def forget_thread(self, user: int) -> None:
+        self.run(self.crowd.forget(self.user(user), "forget_thread", THREAD))
 
     @rule(user=users)
     def vanish(self, user: int) -> None:

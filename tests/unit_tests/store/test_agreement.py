@@ -180,6 +180,16 @@ async def test_opening_counts_only_what_chroma_wrote_without_us(
     assert await call(open_store(), "get", HOME, "k")
 
 
+async def test_id_that_became_anothers_while_chroma_was_asked_is_not_found(
+    store: ChromaStore, call: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await call(store, "batch", [PutOp(HOME, "k", {"text": "apple"}), PutOp(("user", "bo"), "z", {"text": "apple"})])
+    with embedded(store)._catalog.reading() as connection:
+        everybody = [row[0] for row in connection.execute("SELECT id FROM item")]
+    monkeypatch.setattr(embedded(store)._follower, "nearest", lambda *_, **__: everybody)
+    assert [hit.key for hit in await call(store, "search", HOME, query="apple")] == ["k"]
+
+
 @pytest.mark.usefixtures("_tell_chroma_at_once")
 async def test_chroma_holds_the_text_and_says_whose_it_is(store: ChromaStore, call: Door) -> None:
     await call(store, "put", HOME, "k", {"text": "apple"})
