@@ -276,6 +276,7 @@ async def test_unreadable_episode_does_not_hold_up_later_turns(tmp_path: Path, m
     memorize = MemorizeConfig(after_turns=1, retry_seconds=1e-6)
     async with open_life(mode, tmp_path, brain=poisoned(), memorize=memorize) as life:
         await life.say("POISON. I'm Nobody.")
+        await settle(life)
         for number, drink in enumerate(("tea", "milk", "juice")):
             await life.say(f"I prefer {drink}.")
             assert (await settle(life)).pending == 1
