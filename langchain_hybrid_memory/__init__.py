@@ -1,6 +1,5 @@
 """Buffer, summary, entity and long-term memory for LangChain and LangGraph agents."""
 
-from langchain_hybrid_memory.background import Status
 from langchain_hybrid_memory.config import (
     BufferConfig,
     ExtractConfig,
@@ -32,6 +31,7 @@ from langchain_hybrid_memory.middleware import HybridMemoryMiddleware
 from langchain_hybrid_memory.rebuild import Rebuilt
 from langchain_hybrid_memory.redaction import without_secrets
 from langchain_hybrid_memory.retriever import MemoryRetriever
+from langchain_hybrid_memory.status import Status
 from langchain_hybrid_memory.store import ChromaStore, HybridItem
 from langchain_hybrid_memory.user_memory import UserMemory
 

@@ -9,30 +9,22 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache, reduce
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.store.base import BaseStore, SearchItem, SearchOp
+from langgraph.store.base import BaseStore
 
-from langchain_hybrid_memory._flow import Call, Flow, arun, attempt, batch, blocking, invoke, run
-from langchain_hybrid_memory.cards import Card, Returned
+from langchain_hybrid_memory._flow import Call, Flow, arun, attempt, blocking, invoke, run
 from langchain_hybrid_memory.claims import Claims, Urgency
 from langchain_hybrid_memory.config import ExtractionMode
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.errors import HybridMemoryError, describe
-from langchain_hybrid_memory.ledger import Cost, Entry
-from langchain_hybrid_memory.memorize import (
-    RECURSION_LIMIT,
-    MemorizeState,
-    Report,
-    add_reports,
-    memorize_graph,
-)
+from langchain_hybrid_memory.memorize import RECURSION_LIMIT, MemorizeState, memorize_graph
 from langchain_hybrid_memory.origins import Origin, current_origin, metadata_of
-from langchain_hybrid_memory.scope import pending_root
+from langchain_hybrid_memory.reports import Report, add_reports
+from langchain_hybrid_memory.status import Status, read_queue, read_status
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -42,45 +34,11 @@ Listener: TypeAlias = Callable[[str, Report], None]
 
 ORIGINS = 1_000
 """Of the latest turns that wait to be learned from, so many are known by their runs, for the traces."""
-STATUS_LIMIT = 10_000
-"""At most this many queue entries are counted."""
 
 REST_SECONDS = 0.05
 """Work for memory starts so long after a turn has asked for it, so that it does not contend with the turn's own end."""
 
 logger = logging.getLogger("langchain_hybrid_memory")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status(Returned):
-    """What waits in the store for anybody, and what this process has done and spent."""
-
-    pending: int
-    """Episodes still to be worked on, of all users, in the store."""
-    failed: int
-    """Those of them that failed at least once; they are tried again by themselves, less and less often."""
-    capped: int
-    """Those of them that wait for the next day, because their user has spent this day's tokens."""
-    running: int
-    """Users being worked on in this process."""
-    last_error: str | None
-    calls: int
-    """Model calls made by this process for memory, failed ones included, with the tokens the provider reported."""
-    prompt_tokens: int
-    completion_tokens: int
-    rejected: int
-    """Facts whose quote was not found in the source, or that were too many."""
-    steps: Mapping[str, Cost] = field(default_factory=dict, repr=False)
-    """What each step cost this process, by its name: calls, tokens, milliseconds."""
-    turns: tuple[Entry, ...] = field(default=(), repr=False)
-    """The latest steps one by one, oldest first, each with the turns it served; a bounded number."""
-
-    def _card(self) -> Card:
-        rows = {"failed": self.failed or None, "wait for tomorrow": self.capped or None, "last error": self.last_error}
-        tokens = f"{self.prompt_tokens} in, {self.completion_tokens} out"
-        spent = {"model calls": self.calls, "tokens": tokens, "facts rejected": self.rejected}
-        title = f"{self.pending} turns waiting" if self.pending else "everything is learned"
-        return Card(title=title, rows=rows | spent)
 
 
 class _Wait(NamedTuple):
@@ -150,23 +108,8 @@ class Background:
 
     def status(self) -> Flow[Status]:
         """What waits in the store, and what this process has done."""
-        (found,) = yield from batch(self._core.store(), [SearchOp(pending_root(self._core.root), limit=STATUS_LIMIT)])
-        entries = [item.value for item in cast("list[SearchItem]", found)]
-        steps = self._core.ledger.totals()
-        spent = reduce(Cost.plus, steps.values(), Cost())
-        return Status(
-            pending=len({(entry["user"], entry["episode"]) for entry in entries}),
-            failed=len({(entry["user"], entry["episode"]) for entry in entries if entry["attempts"]}),
-            capped=sum(self._capped.values()),
-            running=self._claims.count,
-            last_error=next(reversed(self._total.get("errors", [])), None),
-            calls=spent.calls,
-            prompt_tokens=spent.prompt_tokens,
-            completion_tokens=spent.completion_tokens,
-            rejected=sum(self._total.get("rejected", {}).values()),
-            steps=steps,
-            turns=self._core.ledger.entries(),
-        )
+        capped = sum(self._capped.values())
+        return (yield from read_status(self._core, self._total, capped=capped, running=self._claims.count))
 
     def alone(self, user_id: str, flow: Flow[T], store: BaseStore) -> Flow[T]:
         """Run a flow while no memorize run of this process touches the user; what was asked for meanwhile runs next."""
@@ -194,7 +137,8 @@ class Background:
     def _work_off(self, urgency: Urgency, timeout: float | None) -> Flow[Status]:
         store = self._core.store()
         self._release_stalled()
-        for user_id in (yield from self._users(store)):
+        queue = yield from read_queue(self._core, store)
+        for user_id in dict.fromkeys(entry["user"] for entry in queue):
             yield from self._schedule(user_id, store, urgency)
         yield from self._wait(self._claims.wait_until_idle, timeout)
         return (yield from self.status())
@@ -368,10 +312,6 @@ class Background:
             told = yield from attempt(_tell(self._listener, user_id, report))
             if told.error is not None:
                 logger.error("on_memorized failed: %s", describe(told.error), exc_info=self._core.shown(told.error))
-
-    def _users(self, store: BaseStore) -> Flow[list[str]]:
-        (found,) = yield from batch(store, [SearchOp(pending_root(self._core.root), limit=STATUS_LIMIT)])
-        return list(dict.fromkeys(item.value["user"] for item in cast("list[SearchItem]", found)))
 
     def _release_stalled(self) -> None:
         """Give up the claims of tasks whose event loop no longer runs: they will never finish."""

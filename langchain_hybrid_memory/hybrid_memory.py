@@ -21,7 +21,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.store.base import BaseStore
 
 from langchain_hybrid_memory._flow import Flow, arun, blocking, run
-from langchain_hybrid_memory.background import Background, Listener, Status
+from langchain_hybrid_memory.background import Background, Listener
 from langchain_hybrid_memory.budget import TokenCounter, approximate_tokens
 from langchain_hybrid_memory.chat_model import create_chat_model
 from langchain_hybrid_memory.config import (
@@ -43,6 +43,7 @@ from langchain_hybrid_memory.nodes import Nodes
 from langchain_hybrid_memory.redaction import Redactor, keep_everything, without_secrets
 from langchain_hybrid_memory.retriever import MemoryRetriever
 from langchain_hybrid_memory.state import MemoryState
+from langchain_hybrid_memory.status import Status
 from langchain_hybrid_memory.steps.find import EVERY_KIND, HitKind
 from langchain_hybrid_memory.store import ChromaStore
 from langchain_hybrid_memory.tools import create_tools

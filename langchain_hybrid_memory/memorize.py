@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, cast
 
@@ -24,6 +23,7 @@ from langchain_hybrid_memory.leases import LEASE_SECONDS, release_lease, take_le
 from langchain_hybrid_memory.ledger import Cost, since
 from langchain_hybrid_memory.prompts.extraction import Extraction
 from langchain_hybrid_memory.records import StoredMessage
+from langchain_hybrid_memory.reports import Report, add_reports
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.branch import settle_branches
 from langchain_hybrid_memory.steps.consolidate import consolidate
@@ -56,49 +56,6 @@ RECURSION_LIMIT = 10_000
 
 AGAIN = RetryPolicy(max_attempts=3, initial_interval=0.1, jitter=False, retry_on=Exception)
 """What only touches the store is tried again at once: a moment's trouble should not cost a second model call."""
-
-
-class Report(TypedDict, total=False):
-    """What a run did: counts of what the step names say, and the texts and ids of new facts for a progress line."""
-
-    indexed: int
-    learned: list[str]
-    facts: list[str]
-    """The ids of what was learned, in the same order; some may be superseded at once."""
-    confirmed: int
-    superseded: int
-    rejected: dict[str, int]
-    summarized: int
-    threads: list[str]
-    """The threads whose summaries were brought up to date."""
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-    largest_prompt: int
-    """Tokens of the longest extraction prompt, as counted here; at most 1,500 and `ExtractConfig.batch_tokens` and what
-    number, date and speaker add to each message, if the application adds no instructions."""
-    failed: int
-    errors: list[str]
-
-
-def add_reports(one: Report, other: Report) -> Report:
-    """Add up two reports; texts and errors are joined in order."""
-    return Report(
-        indexed=one.get("indexed", 0) + other.get("indexed", 0),
-        learned=one.get("learned", []) + other.get("learned", []),
-        facts=one.get("facts", []) + other.get("facts", []),
-        confirmed=one.get("confirmed", 0) + other.get("confirmed", 0),
-        superseded=one.get("superseded", 0) + other.get("superseded", 0),
-        rejected=dict(Counter(one.get("rejected", {})) + Counter(other.get("rejected", {}))),
-        summarized=one.get("summarized", 0) + other.get("summarized", 0),
-        threads=list(dict.fromkeys([*one.get("threads", []), *other.get("threads", [])])),
-        calls=one.get("calls", 0) + other.get("calls", 0),
-        prompt_tokens=one.get("prompt_tokens", 0) + other.get("prompt_tokens", 0),
-        completion_tokens=one.get("completion_tokens", 0) + other.get("completion_tokens", 0),
-        largest_prompt=max(one.get("largest_prompt", 0), other.get("largest_prompt", 0)),
-        failed=one.get("failed", 0) + other.get("failed", 0),
-        errors=one.get("errors", []) + other.get("errors", []),
-    )
 
 
 class MemorizeState(TypedDict, total=False):

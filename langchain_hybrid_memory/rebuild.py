@@ -15,8 +15,9 @@ from langchain_hybrid_memory.cards import Returned
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.errors import ConfigurationError, ExtractionError
 from langchain_hybrid_memory.leases import release_lease, take_lease
-from langchain_hybrid_memory.memorize import RECURSION_LIMIT, MemorizeState, Report, add_reports, memorize_graph
+from langchain_hybrid_memory.memorize import RECURSION_LIMIT, MemorizeState, memorize_graph
 from langchain_hybrid_memory.records import StoredMessage
+from langchain_hybrid_memory.reports import Report, add_reports
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.extract import choose_episodes
 from langchain_hybrid_memory.steps.load import Episode, load

@@ -33,7 +33,7 @@ from langchain_hybrid_memory.cli.worker import (
 )
 from langchain_hybrid_memory.errors import HybridMemoryError
 from langchain_hybrid_memory.hybrid_memory import DEFAULT_PATH, HybridMemory
-from langchain_hybrid_memory.memorize import Report
+from langchain_hybrid_memory.reports import Report
 from langchain_hybrid_memory.steps.export import is_export
 
 

@@ -24,7 +24,7 @@ from langchain_hybrid_memory.cli.opening import DEFAULT_EMBEDDING
 from langchain_hybrid_memory.cli.screen import Screen, counted, queued
 from langchain_hybrid_memory.cli.talk import RecallOnly, Talk, Turn
 from langchain_hybrid_memory.hybrid_memory import HybridMemory
-from langchain_hybrid_memory.memorize import Report
+from langchain_hybrid_memory.reports import Report
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver

@@ -20,7 +20,7 @@ from langchain_hybrid_memory.cli.learning import describe_report, finish
 from langchain_hybrid_memory.cli.screen import Screen, counted, queued
 from langchain_hybrid_memory.errors import ImportFormatError
 from langchain_hybrid_memory.hybrid_memory import HybridMemory
-from langchain_hybrid_memory.memorize import Report
+from langchain_hybrid_memory.reports import Report
 from langchain_hybrid_memory.steps.record import Utterance
 from langchain_hybrid_memory.user_memory import UserMemory
 

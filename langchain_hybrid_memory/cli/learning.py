@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from langchain_hybrid_memory.background import Status
 from langchain_hybrid_memory.cli.screen import counted
 from langchain_hybrid_memory.hybrid_memory import HybridMemory
-from langchain_hybrid_memory.memorize import Report
+from langchain_hybrid_memory.reports import Report
+from langchain_hybrid_memory.status import Status
 
 LOOK_EVERY_SECONDS = 0.1
 

@@ -15,12 +15,12 @@ import httpx
 from langchain_core.embeddings import Embeddings
 from langgraph.store.base import BaseStore
 
-from langchain_hybrid_memory.background import Status
 from langchain_hybrid_memory.cli.learning import describe_report
 from langchain_hybrid_memory.cli.screen import Screen, counted
 from langchain_hybrid_memory.errors import ConfigurationError, StorageError
 from langchain_hybrid_memory.hybrid_memory import KEYWORD_FIELDS, HybridMemory
-from langchain_hybrid_memory.memorize import Report
+from langchain_hybrid_memory.reports import Report
+from langchain_hybrid_memory.status import Status
 from langchain_hybrid_memory.store import ChromaStore
 
 POSTGRES = ("postgresql://", "postgres://")

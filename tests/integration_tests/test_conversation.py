@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_hybrid_memory._flow import Flow
-    from langchain_hybrid_memory.memorize import Report
+    from langchain_hybrid_memory.reports import Report
     from tests.doubles.doors import Mode
     from tests.doubles.life import Life
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from langgraph.store.base import Op
 
-    from langchain_hybrid_memory.memorize import Report
+    from langchain_hybrid_memory.reports import Report
     from tests.doubles.doors import Mode
     from tests.doubles.scripted import ScriptedChatModel
 

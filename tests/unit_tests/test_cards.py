@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from langchain_hybrid_memory.background import Status
 from langchain_hybrid_memory.cards import Returned
 from langchain_hybrid_memory.memories import Entity, Hit, Moment, Provenance, Receipt, fact_from, message_from
 from langchain_hybrid_memory.rebuild import Rebuilt
+from langchain_hybrid_memory.status import Status
 from tests.doubles.builders import NOW, day, iso, known_fact, said
 
 HOSTILE = "<script>alert('1')</script>"

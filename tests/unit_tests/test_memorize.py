@@ -8,7 +8,7 @@ import pytest
 
 from langchain_hybrid_memory import ExtractConfig, ExtractionError, HybridMemory, MissingUserError, SummaryConfig
 from langchain_hybrid_memory.errors import HybridMemoryError, describe
-from langchain_hybrid_memory.memorize import Report, add_reports
+from langchain_hybrid_memory.reports import Report, add_reports
 from tests.doubles.life import WatchedStore, count, learning_model, puts, store_in_memory
 from tests.doubles.scripted import ScriptedChatModel
 
