@@ -89,6 +89,10 @@ class StoredFact(TypedDict):
     """Version of the code that checked and settled it."""
 
 
+Facts: TypeAlias = dict[str, StoredFact]
+"""Stored facts by key."""
+
+
 class StoredMark(TypedDict):
     """That something was forgotten, without its words; namespace `forgotten`, key thread and message id, folded.
 

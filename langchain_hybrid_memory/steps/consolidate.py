@@ -12,7 +12,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, 
 from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.prompts.extraction import MEASURED, SINGLE_VALUED, ExtractedEntity, Extraction
-from langchain_hybrid_memory.records import EDIT, StoredFact, StoredMessage, entity_key, is_held
+from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, StoredMessage, entity_key, is_held
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.entities import (
     Entities,
@@ -30,7 +30,8 @@ from langchain_hybrid_memory.steps.extract import Neighbor
 from langchain_hybrid_memory.steps.ground import USER, Candidate, claim_of, ground, within_limits
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.marks import Marks, is_forgotten, load_marks, mark_key
-from langchain_hybrid_memory.steps.settle import Facts, Settlement, revive, settle
+from langchain_hybrid_memory.steps.revive import revive
+from langchain_hybrid_memory.steps.settle import Settlement, settle
 
 SAME_LIMIT = 1_000
 """Facts of one episode, or of one subject and attribute, that are looked at."""

@@ -15,10 +15,10 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.memories import Receipt
-from langchain_hybrid_memory.records import EDIT, StoredFact, StoredMark, StoredMessage, entity_key, to_iso
+from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, StoredMark, StoredMessage, entity_key, to_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import fact_op
-from langchain_hybrid_memory.steps.ground import is_quoted, without_quote
+from langchain_hybrid_memory.steps.ground import without_quote
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.marks import (
     BLANK,
@@ -31,7 +31,7 @@ from langchain_hybrid_memory.steps.marks import (
     marked_whole,
 )
 from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
-from langchain_hybrid_memory.steps.settle import Facts, revive
+from langchain_hybrid_memory.steps.revive import without_facts
 from langchain_hybrid_memory.steps.stage import discarding
 from langchain_hybrid_memory.steps.threads import delete_thread, rewrite_thread, without_text, without_words
 from langchain_hybrid_memory.steps.traces import leave_no_trace
@@ -198,7 +198,7 @@ def _forget(
             *(PutOp(scope.namespace("entities"), key, None) for key in unnamed),
             *staged,
             *(PutOp(scope.namespace("forgotten"), key, dict(mark), index=False) for key, mark in part.marks.items()),
-            *(fact_op(scope, key, other) for key, other in _facts_without(part.known, part.facts).items()),
+            *(fact_op(scope, key, other) for key, other in without_facts(part.known, part.facts).items()),
             *(_message_op(scope, message) for message in part.messages),
         ],
     )
@@ -262,41 +262,6 @@ def _unnamed(part: _Part) -> list[str]:
     named = {entity_key(name) for fact in part.facts.values() for name in fact["entities"]}
     left = [fact for key, fact in part.known.items() if key not in part.facts]
     return sorted(named - {entity_key(name) for fact in left for name in (*fact["entities"], fact["subject"])})
-
-
-def _facts_without(known: Facts, gone: Facts) -> Facts:
-    """The facts that change: those that `gone` had ended or confirmed, and those that quote the same words."""
-    without = revive(_inherited(known, gone), gone)
-    for fact in gone.values():
-        without = {key: _unquoted(other, fact) for key, other in without.items()}
-    return {key: other for key, other in without.items() if other != known[key]}
-
-
-def _inherited(known: Facts, gone: Facts) -> Facts:
-    """Have the first fact that confirmed one which is gone stand in its place."""
-    facts, heirs = dict(known), dict[str, str]()
-    confirming = [key for key, fact in known.items() if fact["confirms"] in gone and key not in gone]
-    for key in sorted(confirming, key=lambda key: (known[key]["said_at"], key)):
-        target = str(known[key]["confirms"])
-        heir = heirs.setdefault(target, key)
-        old, own = gone[target], facts[key]
-        if heir != key:
-            facts[key] = {**own, "confirms": heir}
-            facts[heir] = {**facts[heir], "confirmed_at": own["said_at"]}
-            continue
-        place = {name: old[name] for name in ("superseded_by", "invalid_at", "is_pinned")}
-        facts[key] = cast("StoredFact", {**own, **place, "confirms": None, "confirmed_at": own["said_at"]})
-    return {
-        key: {**fact, "superseded_by": heirs.get(fact["superseded_by"] or "", fact["superseded_by"])}
-        for key, fact in facts.items()
-    }
-
-
-def _unquoted(other: StoredFact, fact: StoredFact) -> StoredFact:
-    if not set(other["message_ids"]) & set(fact["message_ids"]):
-        return other
-    is_part = is_quoted(other["quote"], fact["quote"])
-    return {**other, "quote": BLANK if is_part else without_quote(other["quote"], fact["quote"], blank=BLANK)}
 
 
 def _unsaid(facts: Iterable[StoredFact], message: StoredMessage) -> str:

@@ -20,11 +20,10 @@ from langchain_hybrid_memory.memories import (
     fact_from,
     message_from,
 )
-from langchain_hybrid_memory.records import EDIT, StoredFact, entity_key, from_iso
+from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, entity_key, from_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import get_facts, search_facts
 from langchain_hybrid_memory.steps.entities import aliases_of, by_alias, load_entities
-from langchain_hybrid_memory.steps.settle import Facts
 
 
 def look_up(scope: Scope, store: BaseStore, fact_id: str) -> Flow[StoredFact]:

@@ -24,7 +24,7 @@ from langchain_hybrid_memory.keywords import coverage, index_terms, query_weight
 from langchain_hybrid_memory.memories import Fact, fact_from
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED, Attribute, ExtractedEntity, ExtractedFact
 from langchain_hybrid_memory.questions import is_asked
-from langchain_hybrid_memory.records import SAVED, StoredMessage, entity_key, fingerprint, to_iso
+from langchain_hybrid_memory.records import SAVED, Facts, StoredMessage, entity_key, fingerprint, to_iso
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import fact_op, get_facts, search_facts
@@ -41,7 +41,7 @@ from langchain_hybrid_memory.steps.entities import (
 from langchain_hybrid_memory.steps.ground import SPELLINGS_OF_USER, USER, Candidate, claim_of, gives_orders, is_quoted
 from langchain_hybrid_memory.steps.index import write
 from langchain_hybrid_memory.steps.marks import is_forgotten, load_marks, mark_key
-from langchain_hybrid_memory.steps.settle import Facts, Settlement, is_current, settle
+from langchain_hybrid_memory.steps.settle import Settlement, is_current, settle
 from langchain_hybrid_memory.steps.stage import discarding
 
 PROMPT = "save_memory"

@@ -14,9 +14,10 @@ from langchain_hybrid_memory.config import Admit
 from langchain_hybrid_memory.memories import fact_from
 from langchain_hybrid_memory.prompts.extraction import MEASURED, SINGLE_VALUED, ExtractedFact
 from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
-from langchain_hybrid_memory.records import EDIT, TRUST_ORDER, StoredFact, from_iso, is_held, to_iso, trust_of
+from langchain_hybrid_memory.records import EDIT, TRUST_ORDER, Facts, StoredFact, from_iso, is_held, to_iso, trust_of
 from langchain_hybrid_memory.steps.ground import WHITE_SPACE, Candidate, claim_of, fold, is_quoted
 from langchain_hybrid_memory.steps.property import property_of
+from langchain_hybrid_memory.steps.revive import in_place_of, orphans, released
 
 VERSION = "settle-3"
 """Noted with each fact; a new one when the rules here or in grounding change what is kept."""
@@ -24,8 +25,6 @@ VERSION = "settle-3"
 LEAST_TRUST = TRUST_ORDER["assistant"]
 """What a tool or a document says never ends a fact, not even one of its own kind."""
 
-Facts: TypeAlias = dict[str, StoredFact]
-"""Stored facts by key."""
 Names: TypeAlias = Mapping[str, Collection[str]]
 """What entities are called, by their names: each name and alias that only one of them goes by."""
 
@@ -75,19 +74,6 @@ def settle(
     _adopt(table, gone or {})
     settlement.facts = {key: fact for key, fact in table.items() if known.get(key) != fact}
     return settlement
-
-
-def revive(facts: Mapping[str, StoredFact], gone: Mapping[str, StoredFact]) -> Facts:
-    """The facts as they are once those of `gone` are taken away.
-
-    What they had ended is current again or, where they had been ended themselves, ended by what ended them; what they
-    had confirmed was last said when it was said otherwise.
-    """
-    left = {key: _released(fact, gone) for key, fact in facts.items() if key not in gone}
-    for target in {str(fact["confirms"]) for fact in gone.values()} & set(left):
-        times = [fact["said_at"] for fact in left.values() if fact["confirms"] == target]
-        left[target] = {**left[target], "confirmed_at": max([left[target]["said_at"], *times])}
-    return left
 
 
 def is_current(fact: StoredFact) -> bool:
@@ -188,9 +174,8 @@ def _confirm(key: str, new: StoredFact, twin: str, table: Facts) -> None:
 
 def _adopt(table: Facts, gone: Mapping[str, StoredFact]) -> None:
     """Give what confirmed a fact that is gone another one to confirm; the first without one takes its place."""
-    orphans = [key for key, fact in table.items() if fact["confirms"] in gone]
     heirs: dict[str, str] = {}
-    for key in sorted(orphans, key=lambda orphan: table[orphan]["said_at"]):
+    for key in orphans(table, gone):
         orphan = table[key]
         lost = str(orphan["confirms"])
         heir = heirs.get(lost) or _twin(orphan, table)
@@ -199,13 +184,7 @@ def _adopt(table: Facts, gone: Mapping[str, StoredFact]) -> None:
             table[key] = {**orphan, "confirms": heir}
             table[heir] = {**table[heir], "confirmed_at": last}
             continue
-        heir_of: StoredFact = {
-            **orphan,
-            "confirms": None,
-            "superseded_by": gone[lost]["superseded_by"],
-            "invalid_at": gone[lost]["invalid_at"],
-        }
-        table[key] = _released(heir_of, gone)
+        table[key] = released(in_place_of(gone[lost], orphan), gone)
         heirs[lost] = key
         if table[key]["superseded_by"] is None:
             _supersede(key, (), table)
@@ -286,14 +265,6 @@ def _trust(fact: StoredFact) -> int:
 def _ended(fact: StoredFact, *, by: str, at: str) -> StoredFact:
     end = max(at, fact["valid_at"])
     return {**fact, "superseded_by": by, "invalid_at": min(end, fact["stated_end"] or end)}
-
-
-def _released(fact: StoredFact, gone: Mapping[str, StoredFact]) -> StoredFact:
-    last = fact
-    while (ender := gone.get(last["superseded_by"] or "")) is not None:
-        last = ender
-    end = last["invalid_at"] if last["superseded_by"] else fact["stated_end"]
-    return {**fact, "superseded_by": last["superseded_by"], "invalid_at": end}
 
 
 def _stored(candidate: Candidate, names: Names, now: datetime) -> StoredFact:

@@ -10,12 +10,20 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 from typing_extensions import TypedDict
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
-from langchain_hybrid_memory.records import EDIT, SAVED, StoredEntity, StoredFact, StoredMessage, entity_key, is_held
+from langchain_hybrid_memory.records import (
+    EDIT,
+    SAVED,
+    Facts,
+    StoredEntity,
+    StoredFact,
+    StoredMessage,
+    entity_key,
+    is_held,
+)
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import fact_op
 from langchain_hybrid_memory.steps.index import write
 from langchain_hybrid_memory.steps.load import Episode, load
-from langchain_hybrid_memory.steps.settle import Facts
 
 PLAN = "plan"
 

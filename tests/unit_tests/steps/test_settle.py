@@ -15,9 +15,9 @@ from langchain_hybrid_memory.memories import Fact
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED
 from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
 from langchain_hybrid_memory.questions import is_only_asking
-from langchain_hybrid_memory.records import TRUST_ORDER
+from langchain_hybrid_memory.records import TRUST_ORDER, Facts
 from langchain_hybrid_memory.steps.ground import claim_of, fold, ground, is_quoted
-from langchain_hybrid_memory.steps.settle import VERSION, Facts, Settlement, is_current, revive, settle
+from langchain_hybrid_memory.steps.settle import VERSION, Settlement, is_current, settle
 from tests.doubles.builders import NOW, extracted, iso, known_fact, lives_in, said
 
 if TYPE_CHECKING:
@@ -405,24 +405,6 @@ def test_untouched_facts_are_not_written() -> None:
     assert list(settled(lives_in("Lisbon"), messages=[HOME], known=known).facts) == ["e-m1-0"]
 
 
-def test_revived_fact_is_current_again() -> None:
-    facts = {"a": known_fact("A.", superseded_by="b", invalid_at=iso(1)), "b": known_fact("B."), "c": known_fact("C.")}
-    left = revive(facts, {"b": facts["b"]})
-    assert set(left) == {"a", "c"}
-    assert (left["a"]["superseded_by"], left["a"]["invalid_at"]) == (None, None)
-    assert left["c"] == facts["c"]
-
-
-def test_fact_in_the_middle_of_a_history_leaves_no_second_current_value() -> None:
-    facts = {
-        "a": known_fact("A.", superseded_by="b", invalid_at=iso(1)),
-        "b": known_fact("B.", superseded_by="c", invalid_at=iso(2)),
-        "c": known_fact("C."),
-    }
-    left = revive(facts, {"b": facts["b"]})
-    assert (left["a"]["superseded_by"], left["a"]["invalid_at"]) == ("c", iso(2))
-
-
 @pytest.mark.parametrize(("text", "folded"), [("Hi, I'm  ALEX!", "hi i m alex"), ("...", ""), ("Straße", "strasse")])
 def test_folding_keeps_the_words(text: str, folded: str) -> None:
     assert fold(text) == folded
@@ -522,12 +504,6 @@ def test_value_that_was_over_when_it_was_told_ends_nothing_and_is_not_the_same_c
     assert current(
         settled(lives_in("Bern"), messages=[said("m2", "I live in Bern", at=iso(10))], known=result.facts).facts
     ) == ["Bern"]
-
-
-def test_end_that_was_told_stays_when_what_superseded_is_taken_away() -> None:
-    told = known_fact("A.", superseded_by="b", invalid_at=iso(1), stated_end=iso(5))
-    left = revive({"a": told, "b": known_fact("B.")}, {"b": known_fact("B.")})
-    assert (left["a"]["superseded_by"], left["a"]["invalid_at"]) == (None, iso(5))
 
 
 def test_more_trustworthy_source_makes_the_claim_and_the_other_confirms_it() -> None:
