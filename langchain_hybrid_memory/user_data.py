@@ -16,13 +16,8 @@ from langchain_hybrid_memory.leases import release_lease, take_lease
 from langchain_hybrid_memory.memories import Receipt
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.export import Report, export, restore
-from langchain_hybrid_memory.steps.forget import (
-    drop_queue,
-    forget_everything,
-    forget_fact,
-    forget_message,
-    forget_thread,
-)
+from langchain_hybrid_memory.steps.forget import forget_fact, forget_message, forget_thread
+from langchain_hybrid_memory.steps.forget_everything import drop_queue, forget_everything
 
 T = TypeVar("T")
 

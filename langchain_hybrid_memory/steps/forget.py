@@ -147,34 +147,6 @@ def forget_thread(
     return receipt
 
 
-def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpointSaver[Any] | None) -> Flow[Receipt]:
-    """Forget a user: every kind of memory, the queue, and the checkpoints of the user's threads.
-
-    Checkpoints go first and the list of threads last, so that doing it again finishes what was interrupted.
-    """
-    removed: Counter[str] = Counter()
-    threads = yield from listing(store, scope.namespace("threads"))
-    for thread in threads:
-        if checkpointer is not None:
-            yield from delete_thread(checkpointer, thread.key)
-            removed["checkpointed threads"] += 1
-    for kind in ("messages", "facts", "entities", "summaries", "forgotten", "usage"):
-        removed[kind] += yield from _clear(scope.namespace(kind), store)
-    yield from _clear(scope.stage, store)
-    removed["queue entries"] += yield from drop_queue(scope, store)
-    removed["threads"] += len(threads)
-    remaining = yield from leave_no_trace(scope.home, store, checkpointer)
-    yield from _clear(scope.namespace("threads"), store)
-    if checkpointer is None and threads:
-        remaining.append(f"checkpoints of {len(threads)} threads: no checkpointer was given")
-    return Receipt(removed=dict(removed), remaining=tuple(remaining))
-
-
-def drop_queue(scope: Scope, store: BaseStore) -> Flow[int]:
-    """Have nothing more learned about a user from what was said so far; how many queue entries there were."""
-    return (yield from _clear(scope.pending, store))
-
-
 def _forget(
     scope: Scope, store: BaseStore, part: _Part, checkpointer: BaseCheckpointSaver[Any] | None
 ) -> Flow[Receipt]:
@@ -236,12 +208,6 @@ def _rewritten(thread: str, marks: Marks, message: BaseMessage) -> BaseMessage:
     if WHOLE in mark["quotes"]:
         return without_text(message)
     return without_words(message, lambda text: blanked(text, mark))
-
-
-def _clear(namespace: tuple[str, ...], store: BaseStore) -> Flow[int]:
-    items = yield from listing(store, namespace)
-    yield from batch(store, [PutOp(item.namespace, item.key, None) for item in items])
-    return len(items)
 
 
 def _facts(scope: Scope, store: BaseStore) -> Flow[Facts]:

@@ -17,7 +17,8 @@ from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.records import StoredThread
 from langchain_hybrid_memory.scope import KINDS, Scope
 from langchain_hybrid_memory.steps.consolidate import consolidate
-from langchain_hybrid_memory.steps.forget import forget_everything, forget_fact, forget_message
+from langchain_hybrid_memory.steps.forget import forget_fact, forget_message
+from langchain_hybrid_memory.steps.forget_everything import forget_everything
 from langchain_hybrid_memory.steps.ground import is_quoted, without_quote
 from langchain_hybrid_memory.steps.index import index
 from langchain_hybrid_memory.steps.load import load
