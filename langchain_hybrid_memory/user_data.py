@@ -15,7 +15,7 @@ from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.leases import release_lease, take_lease
 from langchain_hybrid_memory.memories import Receipt
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.export import Report, export, restore
+from langchain_hybrid_memory.steps.export import Progress, export, restore
 from langchain_hybrid_memory.steps.forget import forget_fact, forget_message, forget_thread
 from langchain_hybrid_memory.steps.forget_everything import drop_queue, forget_everything
 
@@ -89,7 +89,7 @@ class UserData:
         """Asynchronous `forget_everything`."""
         return await arun(self._forget_everything())
 
-    def export(self, path: Path | str, on_progress: Report | None = None) -> int:
+    def export(self, path: Path | str, on_progress: Progress | None = None) -> int:
         """Write everything that is remembered about this user to a file, as JSON lines; how many items that are.
 
         Streams: it takes no more room for a large memory. Only its owner may read the file, which appears when it is
@@ -104,11 +104,11 @@ class UserData:
         """
         return run(self._export(Path(path), on_progress))
 
-    async def aexport(self, path: Path | str, on_progress: Report | None = None) -> int:
+    async def aexport(self, path: Path | str, on_progress: Progress | None = None) -> int:
         """Asynchronous `export`."""
         return await arun(self._export(Path(path), on_progress))
 
-    def restore(self, path: Path | str, on_progress: Report | None = None) -> int:
+    def restore(self, path: Path | str, on_progress: Progress | None = None) -> int:
         """Read back what `export` wrote, for this user, whoever it was exported for; how many items that are.
 
         What is remembered already and not in the file stays; what was forgotten here stays forgotten. Doing it again
@@ -123,18 +123,18 @@ class UserData:
         """
         return run(self._restore(Path(path), on_progress))
 
-    async def arestore(self, path: Path | str, on_progress: Report | None = None) -> int:
+    async def arestore(self, path: Path | str, on_progress: Progress | None = None) -> int:
         """Asynchronous `restore`."""
         return await arun(self._restore(Path(path), on_progress))
 
     def _in_thread(self, thread_id: str) -> Scope:
         return replace(self._scope, thread_id=thread_id)
 
-    def _export(self, path: Path, on_progress: Report | None) -> Flow[int]:
+    def _export(self, path: Path, on_progress: Progress | None) -> Flow[int]:
         store = self._core.store()
         return self._alone(export(self._scope, store, path, on_progress=on_progress), store)
 
-    def _restore(self, path: Path, on_progress: Report | None) -> Flow[int]:
+    def _restore(self, path: Path, on_progress: Progress | None) -> Flow[int]:
         store = self._core.store()
         return self._alone(restore(self._scope, store, path, on_progress=on_progress), store)
 

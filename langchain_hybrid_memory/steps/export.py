@@ -29,7 +29,7 @@ from langchain_hybrid_memory.steps.consolidate import fact_op
 from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.marks import Marks, blanked, is_forgotten, load_marks, mark_key
 
-Report: TypeAlias = Callable[[int], None]
+Progress: TypeAlias = Callable[[int], None]
 """Called now and then, and at the end, with how many items are done."""
 
 FORMAT = "hybrid-memory export"
@@ -52,7 +52,7 @@ OLDER = {"after": None, "is_fork": False, "is_abandoned": False}
 """What messages lack that were recorded before there were branches."""
 
 
-def export(scope: Scope, store: BaseStore, path: Path, *, on_progress: Report | None) -> Flow[int]:
+def export(scope: Scope, store: BaseStore, path: Path, *, on_progress: Progress | None) -> Flow[int]:
     """Write a user's memory to a file that only its owner may read, a page of items at a time; how many items.
 
     The file appears under its name when it is complete.
@@ -77,7 +77,7 @@ def export(scope: Scope, store: BaseStore, path: Path, *, on_progress: Report | 
     return done
 
 
-def restore(scope: Scope, store: BaseStore, path: Path, *, on_progress: Report | None) -> Flow[int]:
+def restore(scope: Scope, store: BaseStore, path: Path, *, on_progress: Progress | None) -> Flow[int]:
     """Read an export back, a page of items at a time; how many items. Doing it again changes nothing.
 
     What the user has had forgotten here stays forgotten.
@@ -214,6 +214,6 @@ def _joined(old: StoredMark | None, new: StoredMark) -> StoredMark:
     )
 
 
-def _tell(on_progress: Report | None, done: int) -> None:
+def _tell(on_progress: Progress | None, done: int) -> None:
     if on_progress is not None:
         on_progress(done)
