@@ -55,14 +55,14 @@ class Core:
     summary: SummaryConfig
     recall: RecallConfig
     extract: ExtractConfig
-    memorize: MemorizeConfig = MemorizeConfig()
-    record: RecordConfig = RecordConfig()
+    memorize: MemorizeConfig
+    record: RecordConfig
     redact: Redactor
     count: TokenCounter
     now: Callable[[], datetime]
-    debug: bool = False
+    debug: bool
     """Whether the log may hold what was remembered."""
-    tracers: tuple[BaseCallbackHandler, ...] = ()
+    tracers: tuple[BaseCallbackHandler, ...]
     """Hear of the runs of memory's own, which nobody else hears of."""
     ledger: Ledger = field(default_factory=Ledger)
     patience: Patience = field(default_factory=Patience)
