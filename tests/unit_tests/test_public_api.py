@@ -60,6 +60,16 @@ def test_public_name_exists_and_is_documented(name: str) -> None:
     assert inspect.getdoc(getattr(package, name))
 
 
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_member_is_documented(name: str) -> None:
+    given = vars(package)[name]
+    bases = inspect.getmro(given) if inspect.isclass(given) else ()
+    own = [base for base in bases if base.__module__.startswith(package.__name__)]
+    members = {key: value for base in own for key, value in vars(base).items() if not key.startswith("_")}
+    called = {key: value for key, value in members.items() if inspect.isroutine(value) or isinstance(value, property)}
+    assert [key for key, value in called.items() if not value.__doc__] == []
+
+
 def test_nothing_else_is_public() -> None:
     names = {name for name, value in vars(package).items() if not name.startswith("_") and not inspect.ismodule(value)}
     assert names == set(PUBLIC)
