@@ -59,7 +59,7 @@ AGAIN = RetryPolicy(max_attempts=3, initial_interval=0.1, jitter=False, retry_on
 
 
 class MemorizeState(TypedDict, total=False):
-    """What passes between the steps; the first six are the input, `report` and `wait_seconds` the output."""
+    """What passes between the steps; the first six are the input, the last three the output."""
 
     user_id: str
     learns: bool

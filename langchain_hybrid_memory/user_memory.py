@@ -25,7 +25,7 @@ from langchain_hybrid_memory.user_data import UserData
 
 
 class UserMemory(UserData):
-    """What is remembered about one user; every method has an asynchronous twin with an `a` in front of its name."""
+    """What is remembered about one user; what asks the store has an asynchronous twin with an `a` before its name."""
 
     def recall(
         self,
