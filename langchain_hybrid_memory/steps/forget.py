@@ -31,7 +31,7 @@ from langchain_hybrid_memory.steps.marks import (
     marked_whole,
 )
 from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
-from langchain_hybrid_memory.steps.settle import Facts, revive
+from langchain_hybrid_memory.steps.settle import Facts, revive, with_sources
 from langchain_hybrid_memory.steps.stage import discarding
 from langchain_hybrid_memory.steps.threads import delete_thread, rewrite_thread, without_text, without_words
 from langchain_hybrid_memory.steps.traces import leave_no_trace
@@ -269,7 +269,8 @@ def _facts_without(known: Facts, gone: Facts) -> Facts:
     without = revive(_inherited(known, gone), gone)
     for fact in gone.values():
         without = {key: _unquoted(other, fact) for key, other in without.items()}
-    return {key: other for key, other in without.items() if other != known[key]}
+    noted = {key for fact in known.values() for key in fact.get("more_sources", {})}
+    return {key: other for key, other in with_sources(without, noted).items() if other != known[key]}
 
 
 def _inherited(known: Facts, gone: Facts) -> Facts:

@@ -14,7 +14,16 @@ from langchain_hybrid_memory.config import Admit
 from langchain_hybrid_memory.memories import fact_from
 from langchain_hybrid_memory.prompts.extraction import MEASURED, SINGLE_VALUED, ExtractedFact
 from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
-from langchain_hybrid_memory.records import EDIT, TRUST_ORDER, StoredFact, from_iso, is_held, to_iso, trust_of
+from langchain_hybrid_memory.records import (
+    EDIT,
+    TRUST_ORDER,
+    StoredFact,
+    StoredSource,
+    from_iso,
+    is_held,
+    to_iso,
+    trust_of,
+)
 from langchain_hybrid_memory.steps.ground import WHITE_SPACE, Candidate, claim_of, fold, is_quoted
 from langchain_hybrid_memory.steps.property import property_of
 
@@ -23,6 +32,9 @@ VERSION = "settle-3"
 
 LEAST_TRUST = TRUST_ORDER["assistant"]
 """What a tool or a document says never ends a fact, not even one of its own kind."""
+
+MOST_SOURCES = 100
+"""So many sources are noted with the fact they confirm, the latest."""
 
 Facts: TypeAlias = dict[str, StoredFact]
 """Stored facts by key."""
@@ -73,6 +85,7 @@ def settle(
         else:
             settlement.rejected[reason] += 1
     _adopt(table, gone or {})
+    table = with_sources(table, gone or {})
     settlement.facts = {key: fact for key, fact in table.items() if known.get(key) != fact}
     return settlement
 
@@ -88,6 +101,22 @@ def revive(facts: Mapping[str, StoredFact], gone: Mapping[str, StoredFact]) -> F
         times = [fact["said_at"] for fact in left.values() if fact["confirms"] == target]
         left[target] = {**left[target], "confirmed_at": max([left[target]["said_at"], *times])}
     return left
+
+
+def with_sources(facts: Mapping[str, StoredFact], gone: Collection[str]) -> Facts:
+    """The facts, each with what confirms it noted; of what is neither among them nor `gone` the note stays as it is."""
+    confirming: dict[str, dict[str, StoredSource]] = {}
+    for key, fact in facts.items():
+        if fact["confirms"] is not None:
+            source = StoredSource(thread=fact["thread"], message_ids=fact["message_ids"], quote=fact["quote"])
+            confirming.setdefault(fact["confirms"], {})[key] = source
+    noted = {key: _noted_before(fact, facts, gone) | confirming.get(key, {}) for key, fact in facts.items()}
+    return {
+        key: {**fact, "more_sources": dict([*noted[key].items()][-MOST_SOURCES:])}
+        if noted[key] or "more_sources" in fact
+        else fact
+        for key, fact in facts.items()
+    }
 
 
 def is_current(fact: StoredFact) -> bool:
@@ -111,6 +140,11 @@ def _place(
     elif not _is_same_statement(new, table[twin]):
         _confirm(key, new, twin, table)
         settlement.confirmed.append(twin)
+
+
+def _noted_before(fact: StoredFact, facts: Collection[str], gone: Collection[str]) -> dict[str, StoredSource]:
+    before = fact.get("more_sources", {})
+    return {key: source for key, source in before.items() if key not in facts and key not in gone}
 
 
 def _twin(new: StoredFact, table: Facts, *, confirms: Collection[str] = (), denies: Collection[str] = ()) -> str | None:
