@@ -54,6 +54,14 @@ class StoredMessage(TypedDict):
     """Its day as a question would name it: helps keyword search to find it."""
 
 
+class StoredSource(TypedDict):
+    """Where a claim was made once more."""
+
+    thread: str
+    message_ids: list[str]
+    quote: str
+
+
 class StoredFact(TypedDict):
     """One self-contained sentence; namespace `facts`, key `<episode>-<ordinal>`."""
 
@@ -87,6 +95,8 @@ class StoredFact(TypedDict):
     """Version of the prompt that drew it; empty for a correction by the user."""
     extractor: str
     """Version of the code that checked and settled it."""
+    more_sources: NotRequired[dict[str, StoredSource]]
+    """What confirms it, by key, the latest of them: recall finds these only here, and their words end with the fact."""
 
 
 Facts: TypeAlias = dict[str, StoredFact]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias, get_args
 
 from langgraph.config import get_config
@@ -91,6 +92,7 @@ def pending_root(root: str) -> tuple[str, ...]:
     return (root, "pending")
 
 
+@lru_cache(maxsize=1_024)
 def encode(identifier: str) -> str:
     """Write any string as one namespace segment that no store confuses with another.
 

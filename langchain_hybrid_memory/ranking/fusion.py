@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from langgraph.store.base import SearchItem
@@ -57,6 +58,7 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
         Hits, best first; of equal ones facts and then the newer go first.
     """
     question = read_question(query, searched=searched or query, now=now)
+    found = list(found)
     everything = read_candidates(found=found, fresh=fresh)
     pool = Pool(question, [each for each in everything if question.asks_past or not _is_superseded(each)])
     if not len(pool) or _relevance(pool) < (min_relevance / 2 if leans(query) else min_relevance):
@@ -69,7 +71,7 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
     times = [each.item.said_at if isinstance(each.item, Fact) else each.item.at for each in pool.candidates]
     rows = [row for row, is_found in enumerate(_are_found(pool)) if is_found]
     rows.sort(key=lambda row: (scores[row], pool.is_fact[row], alone[row], times[row]), reverse=True)
-    outdated = {} if question.asks_past else outdated_words(each.item for each in everything)
+    outdated = {} if question.asks_past else outdated_words(item.value for item in found)
     hits = (
         Hit(
             item=pool.candidates[row].item,
@@ -83,13 +85,15 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
     return weave(hits, limit=limit)
 
 
-def outdated_words(items: Iterable[object]) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Quotes of superseded facts, by thread and message."""
+def outdated_words(values: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Quotes of the superseded among stored facts, and of what confirmed them, by thread and message."""
     quotes: dict[tuple[str, str], tuple[str, ...]] = {}
-    for fact in items:
-        if isinstance(fact, Fact) and fact.is_superseded:
-            for place in places(fact):
-                quotes[place] = (*quotes.get(place, ()), fact.quote)
+    for value in values:
+        if value.get("superseded_by") is not None:
+            for source in (value, *value.get("more_sources", {}).values()):
+                for message_id in dict.fromkeys(source["message_ids"]):
+                    place = (source["thread"], message_id)
+                    quotes[place] = (*quotes.get(place, ()), source["quote"])
     return quotes
 
 

@@ -65,6 +65,7 @@ def edit(scope: Scope, store: BaseStore, fact_id: str, text: str, *, now: dateti
         "quote": right,
         "prompt": "",
         "extractor": VERSION,
+        "more_sources": {},
     }
     ended: StoredFact = {**wrong, "superseded_by": key, "invalid_at": wrong["valid_at"], "is_pinned": False}
     staged = yield from discarding(scope, store)

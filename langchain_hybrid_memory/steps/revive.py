@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from langchain_hybrid_memory.records import Facts, StoredFact
+from langchain_hybrid_memory.records import Facts, StoredFact, StoredSource
 from langchain_hybrid_memory.steps.ground import is_quoted, without_quote
 from langchain_hybrid_memory.steps.marks import BLANK
+
+MOST_SOURCES = 100
+"""So many sources are noted with the fact they confirm, the latest."""
 
 
 def revive(facts: Mapping[str, StoredFact], gone: Mapping[str, StoredFact]) -> Facts:
@@ -48,6 +51,22 @@ def in_place_of(lost: StoredFact, orphan: StoredFact) -> StoredFact:
     }
 
 
+def with_sources(facts: Mapping[str, StoredFact], gone: Collection[str]) -> Facts:
+    """The facts, each with what confirms it noted; of what is neither among them nor `gone` the note stays as it is."""
+    confirming: dict[str, dict[str, StoredSource]] = {}
+    for key, fact in facts.items():
+        if fact["confirms"] is not None:
+            source = StoredSource(thread=fact["thread"], message_ids=fact["message_ids"], quote=fact["quote"])
+            confirming.setdefault(fact["confirms"], {})[key] = source
+    noted = {key: _noted_before(fact, facts, gone) | confirming.get(key, {}) for key, fact in facts.items()}
+    return {
+        key: {**fact, "more_sources": dict([*noted[key].items()][-MOST_SOURCES:])}
+        if noted[key] or "more_sources" in fact
+        else fact
+        for key, fact in facts.items()
+    }
+
+
 def without_facts(known: Facts, gone: Facts) -> Facts:
     """The facts that change when those of `gone` are forgotten, as they are then.
 
@@ -56,7 +75,8 @@ def without_facts(known: Facts, gone: Facts) -> Facts:
     without = revive(_inherited(known, gone), gone)
     for fact in gone.values():
         without = {key: _unquoted(other, fact) for key, other in without.items()}
-    return {key: other for key, other in without.items() if other != known[key]}
+    noted = {key for fact in known.values() for key in fact.get("more_sources", {})}
+    return {key: other for key, other in with_sources(without, noted).items() if other != known[key]}
 
 
 def _inherited(known: Facts, gone: Facts) -> Facts:
@@ -79,3 +99,8 @@ def _unquoted(other: StoredFact, fact: StoredFact) -> StoredFact:
         return other
     is_part = is_quoted(other["quote"], fact["quote"])
     return {**other, "quote": BLANK if is_part else without_quote(other["quote"], fact["quote"], blank=BLANK)}
+
+
+def _noted_before(fact: StoredFact, facts: Collection[str], gone: Collection[str]) -> dict[str, StoredSource]:
+    before = fact.get("more_sources", {})
+    return {key: source for key, source in before.items() if key not in facts and key not in gone}

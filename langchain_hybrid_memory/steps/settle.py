@@ -17,7 +17,7 @@ from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
 from langchain_hybrid_memory.records import EDIT, TRUST_ORDER, Facts, StoredFact, from_iso, is_held, to_iso, trust_of
 from langchain_hybrid_memory.steps.ground import WHITE_SPACE, Candidate, claim_of, fold, is_quoted
 from langchain_hybrid_memory.steps.property import property_of
-from langchain_hybrid_memory.steps.revive import in_place_of, orphans, released
+from langchain_hybrid_memory.steps.revive import in_place_of, orphans, released, with_sources
 
 VERSION = "settle-3"
 """Noted with each fact; a new one when the rules here or in grounding change what is kept."""
@@ -72,6 +72,7 @@ def settle(
         else:
             settlement.rejected[reason] += 1
     _adopt(table, gone or {})
+    table = with_sources(table, gone or {})
     settlement.facts = {key: fact for key, fact in table.items() if known.get(key) != fact}
     return settlement
 

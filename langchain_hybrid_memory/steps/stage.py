@@ -153,6 +153,7 @@ def _is_saved(fact: StoredFact) -> bool:
 
 def _as_told(fact: StoredFact) -> StoredFact:
     """A fact as it was before anything but a correction ended it."""
+    fact = {**fact, "more_sources": {}}
     if (fact["superseded_by"] or "").startswith(EDIT):
         return fact
     return {**fact, "superseded_by": None, "invalid_at": fact["stated_end"], "confirms": None}

@@ -106,7 +106,8 @@ def encode_namespace(labels: Iterable[object]) -> bytes:
 
 def decode_namespace(encoded: bytes) -> tuple[str, ...]:
     """Undo `encode_namespace`."""
-    return tuple(_unescape(label) for label in decode(encoded).split("\x01")[:-1]) if encoded else ()
+    labels = decode(encoded).split("\x01")[:-1]
+    return tuple(map(_unescape, labels) if b"\x02" in encoded else labels)
 
 
 def _unescape(label: str) -> str:

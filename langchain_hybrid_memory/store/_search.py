@@ -6,6 +6,7 @@ import json
 import math
 from collections import defaultdict
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -127,15 +128,22 @@ class Reader(NamedTuple):
 
     def _score(self, op: Search, items: list[int], embedding: bytes) -> list[Ranked]:
         """Score the items that have a vector or a word of the query; best first, ties in the order of `items`."""
-        cosines, words = self._cosines(embedding, items), self._words(op, items)
-        ranked: list[Ranked] = []
-        for item in items:
-            keyword = coverage(op.weights, frozenset(words[item].split())) if item in words else 0.0
-            if item in cosines or keyword:
-                cosine = cosines.get(item, 0.0)
-                score = Signals(cosine, keyword).score(keyword_share=op.keyword_share)
-                ranked.append(Ranked(item, score, cosine, keyword))
-        return _best_first(ranked)
+        cosines, covered = self._cosines(embedding, items), self._covered(op, items)
+        known = [item for item in items if item in cosines or covered.get(item)]
+        near = [cosines.get(item, 0.0) for item in known]
+        shared = [covered.get(item, 0.0) for item in known]
+        scores = ((1 - op.keyword_share) * np.array(near) + op.keyword_share * np.array(shared)).round(6)
+        ranked = [*map(Ranked._make, zip(known, scores.tolist(), near, shared, strict=True))]
+        return [ranked[place] for place in np.argsort(-scores, kind="stable").tolist()]
+
+    def _covered(self, op: Search, items: Collection[int]) -> dict[int, float]:
+        """The keyword signal of the items, at least of those among them that share a term with the query."""
+        needles = {term: f" {term} " for term in op.weights}
+        texts = ((item, f" {words} ") for item, words in self._words(op, items).items())
+        return {
+            item: coverage(op.weights, [term for term, needle in needles.items() if needle in text])
+            for item, text in texts
+        }
 
     def _holding(self, condition: Condition, items: Collection[int]) -> list[int]:
         """Those of some items that meet a condition, in the same order."""
@@ -189,10 +197,8 @@ class Reader(NamedTuple):
         norms = np.linalg.norm(matrix, axis=1).astype(np.float64) * np.linalg.norm(query)
         products = np.einsum("ij,j->i", matrix, query)  # one row never depends on the others, as it may with BLAS
         cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
-        best: dict[int, float] = {}
-        for (item, _), cosine in zip(rows, cosines.clip(0.0, 1.0).round(6).tolist(), strict=True):
-            best[item] = max(cosine, best.get(item, 0.0))
-        return best
+        pairs = zip((item for item, _ in rows), cosines.clip(0.0, 1.0).round(6).tolist(), strict=True)
+        return dict(sorted(pairs, key=itemgetter(1)))  # the best of an item's comes last, and stays
 
     def _newest_first(self, op: Search, items: Collection[int]) -> list[int]:
         """Those items that are in the scope, the last written first.

@@ -53,6 +53,17 @@ async def test_person_is_known_in_a_new_process_and_thread(tmp_path: Path, mode:
     assert not new_home.is_superseded
 
 
+async def test_what_was_said_twice_is_outdated_twice(tmp_path: Path, mode: Mode) -> None:
+    async with open_life(mode, tmp_path, brain=learning_model()) as life:
+        for thread, text in enumerate(["I live in Lisbon.", "Yes, I live in Lisbon.", "I moved to Porto."]):
+            await life.say(text, thread=f"t{thread}")
+            await life.flush()
+        hits = await life.call(life.memory.for_user("alex"), "recall", "Where do I live, in Lisbon?")
+    outdated = {hit.text: hit.outdated for hit in hits if "Lisbon" in hit.text}
+    assert outdated
+    assert set(outdated.values()) == {("I live in Lisbon",)}
+
+
 async def test_what_was_true_then_can_still_be_asked(tmp_path: Path, mode: Mode) -> None:
     days = [FIRST_DAY]
     async with open_life(mode, tmp_path, brain=learning_model(), now=lambda: days[-1]) as life:

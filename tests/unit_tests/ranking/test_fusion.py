@@ -71,6 +71,13 @@ def test_fact_says_which_words_of_its_messages_are_outdated() -> None:
     assert outdated == {"tea": (quote,), "new": ()}
 
 
+def test_message_that_confirmed_a_superseded_fact_says_which_of_its_words_are_outdated() -> None:
+    again = {"again": {"thread": "t2", "message_ids": ["m5"], "quote": "I live in Lisbon"}}
+    old = found(known_fact("I live in Lisbon.", superseded_by="new", message_ids=["m1"], more_sources=again), "old")
+    hits = ranked("Where do I live?", old, message("m5", "Yes, I live in Lisbon.", thread="t2"))
+    assert [hit.outdated for hit in hits] == [("I live in Lisbon",)]
+
+
 def test_ties_go_to_the_newer() -> None:
     older, newer = message("older", "Yes, it is", at=iso(0)), message("newer", "No, it's not", at=iso(1))
     weights = only(fact=1.0)

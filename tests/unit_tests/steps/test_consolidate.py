@@ -313,6 +313,17 @@ def tea(quote: str, **more: object) -> ExtractedFact:
     return extracted(quote, **{"fact": "The user likes tea.", **TEA, **more})
 
 
+async def test_fact_notes_what_confirmed_it_also_once_it_is_superseded(drive: Driver, store: WatchedStore) -> None:
+    await learn(drive, store, HOME, lives_in("Lisbon"))
+    await learn(drive, store, said("m9", "Yes, I live in Lisbon", at=iso(1)), lives_in("Lisbon"))
+    await learn(drive, store, said("m10", "I live in Porto", at=iso(2)), lives_in("Porto"))
+    old = facts_in(store)["e-m1-0"]
+    assert old["superseded_by"] == "e-m10-0"
+    assert old["more_sources"] == {"e-m9-0": {"thread": "t1", "message_ids": ["m9"], "quote": "I live in Lisbon"}}
+    await learn(drive, store, said("m9", "Yes, I live in Lisbon", at=iso(1)))
+    assert facts_in(store)["e-m1-0"]["more_sources"] == {}
+
+
 async def test_confirmation_is_taken_back_with_its_episode(drive: Driver, store: WatchedStore) -> None:
     await learn(drive, store, HOME, lives_in("Lisbon"))
     await learn(drive, store, AGAIN, lives_in("Lisbon"))

@@ -463,6 +463,20 @@ async def test_source_that_confirmed_can_be_forgotten_alone(drive: Driver, store
     assert set(facts_in(store)) == {"fact", "first"}
 
 
+async def test_forgotten_source_is_no_longer_noted_with_the_fact_it_confirmed(
+    drive: Driver, store: WatchedStore
+) -> None:
+    keep(store, said("m9", "Home is Lisbon"))
+    sources = {name: {"thread": "t1", "message_ids": ["m9"], "quote": "Home is Lisbon"} for name in ("last", "lost")}
+    know(
+        store,
+        fact=known_fact("The user lives in Lisbon.", message_ids=["m1"], more_sources=sources),
+        last=known_fact("Home is Lisbon.", confirms="fact", message_ids=["m9"]),
+    )
+    await drive(forget_message(ALEX, store, "m9", now=NOW))
+    assert {key: fact["more_sources"] for key, fact in facts_in(store).items()} == {"fact": {}}
+
+
 async def test_forgotten_words_do_not_become_the_context_of_what_is_said_next(
     drive: Driver, store: WatchedStore
 ) -> None:
