@@ -16,6 +16,8 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import GetOp, Item, SearchItem, SearchOp
 
+from langchain_hybrid_memory.storable import read_item, storable_op
+
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.runnables import Runnable, RunnableConfig
@@ -211,9 +213,19 @@ def batch(store: BaseStore, ops: Iterable[Op]) -> Flow[list[Result]]:
     return [_asked_for(op, result) for op, result in zip(pending, results, strict=True)]
 
 
-def _answers(store: BaseStore, ops: list[Op]) -> Call[list[Result]]:
-    """What a store answers, unchecked."""
-    return Call(lambda: store.batch(ops), lambda: store.abatch(ops))
+def _answers(store: BaseStore, ops: list[Op]) -> Flow[list[Result]]:
+    """What a store answers, unchecked; it sees no string that some store cannot keep."""
+    asked = [storable_op(op) for op in ops]
+    results: list[Result] = yield from Call(lambda: store.batch(asked), lambda: store.abatch(asked))
+    return [_read(result) for result in results]
+
+
+def _read(result: Result) -> Result:
+    if isinstance(result, Item):
+        return read_item(result)
+    if isinstance(result, list):
+        return cast("Result", [read_item(each) if isinstance(each, Item) else each for each in result])
+    return result
 
 
 def _asked_for(op: Op, result: Result) -> Result:
