@@ -33,6 +33,9 @@ LEFT_LIMIT = 4
 LEFT_SECONDS = 60.0
 """A flow that was left alone counts for so long: what hangs for ever does not keep others from being tried."""
 
+POLL_SECONDS = 0.02
+"""How often it is looked whether those have ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
@@ -150,6 +153,22 @@ class Patience:
         """
         limit = min(seconds, threading.TIMEOUT_MAX)
         return (yield from Call(lambda: self._wait(flow, limit), lambda: self._await(flow, limit)))
+
+    def until_none_is_left(self, seconds: float) -> Call[bool]:
+        """Wait at most so long for the flows that were left alone; whether all of them have ended."""
+        until = time.monotonic() + seconds
+
+        def wait() -> bool:
+            while self._left and time.monotonic() < until:
+                time.sleep(POLL_SECONDS)
+            return not self._left
+
+        async def await_them() -> bool:
+            while self._left and time.monotonic() < until:  # noqa: ASYNC110 - threads and loops leave them
+                await asyncio.sleep(POLL_SECONDS)
+            return not self._left
+
+        return Call(wait, await_them)
 
     def _wait(self, flow: Flow[T], seconds: float) -> T:
         self._check(flow)
