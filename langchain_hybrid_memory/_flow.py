@@ -16,6 +16,8 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.errors import GraphBubbleUp
 from langgraph.store.base import GetOp, Item, SearchItem, SearchOp
 
+from langchain_hybrid_memory.storable import read_item, storable_op
+
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.runnables import Runnable, RunnableConfig
@@ -30,6 +32,9 @@ LEFT_LIMIT = 4
 """So many flows that were left alone may run at once, so that what hangs does not fill a process with threads."""
 LEFT_SECONDS = 60.0
 """A flow that was left alone counts for so long: what hangs for ever does not keep others from being tried."""
+
+POLL_SECONDS = 0.02
+"""How often it is looked whether those have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,22 @@ class Patience:
         limit = min(seconds, threading.TIMEOUT_MAX)
         return (yield from Call(lambda: self._wait(flow, limit), lambda: self._await(flow, limit)))
 
+    def until_none_is_left(self, seconds: float) -> Call[bool]:
+        """Wait at most so long for the flows that were left alone; whether all of them have ended."""
+        until = time.monotonic() + seconds
+
+        def wait() -> bool:
+            while self._left and time.monotonic() < until:
+                time.sleep(POLL_SECONDS)
+            return not self._left
+
+        async def await_them() -> bool:
+            while self._left and time.monotonic() < until:  # noqa: ASYNC110 - threads and loops leave them
+                await asyncio.sleep(POLL_SECONDS)
+            return not self._left
+
+        return Call(wait, await_them)
+
     def _wait(self, flow: Flow[T], seconds: float) -> T:
         self._check(flow)
         future: Future[T] = Future()
@@ -211,9 +232,19 @@ def batch(store: BaseStore, ops: Iterable[Op]) -> Flow[list[Result]]:
     return [_asked_for(op, result) for op, result in zip(pending, results, strict=True)]
 
 
-def _answers(store: BaseStore, ops: list[Op]) -> Call[list[Result]]:
-    """What a store answers, unchecked."""
-    return Call(lambda: store.batch(ops), lambda: store.abatch(ops))
+def _answers(store: BaseStore, ops: list[Op]) -> Flow[list[Result]]:
+    """What a store answers, unchecked; it sees no string that some store cannot keep."""
+    asked = [storable_op(op) for op in ops]
+    results: list[Result] = yield from Call(lambda: store.batch(asked), lambda: store.abatch(asked))
+    return [_read(result) for result in results]
+
+
+def _read(result: Result) -> Result:
+    if isinstance(result, Item):
+        return read_item(result)
+    if isinstance(result, list):
+        return cast("Result", [read_item(each) if isinstance(each, Item) else each for each in result])
+    return result
 
 
 def _asked_for(op: Op, result: Result) -> Result:

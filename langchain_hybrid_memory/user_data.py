@@ -21,6 +21,10 @@ from langchain_hybrid_memory.steps.forget_everything import drop_queue, forget_e
 
 T = TypeVar("T")
 
+LATE_SECONDS = 10.0
+"""So long forgetting everything waits for steps of turns that missed their deadline and still run."""
+LATE = "what a turn that missed its deadline is still writing: forget again when the store answers"
+
 
 class UserData:
     """The part of `UserMemory` that gives, takes back and forgets."""
@@ -156,10 +160,12 @@ class UserData:
     def _forget_everything(self) -> Flow[Receipt]:
         store = self._core.store()
         count = yield from drop_queue(self._scope, store)  # so that whoever learns finds nothing more to do
+        is_done = yield from self._core.patience.until_none_is_left(LATE_SECONDS)
         forgetting = forget_everything(self._scope, store, self._checkpointer)
         receipt = yield from self._alone(forgetting, store)
         removed = {**receipt.removed, "queue entries": count + receipt.removed.get("queue entries", 0)}
-        return replace(receipt, removed=removed)
+        late = () if is_done else (LATE,)
+        return replace(receipt, removed=removed, remaining=(*receipt.remaining, *late))
 
     def _alone(self, flow: Flow[T], store: BaseStore) -> Flow[T]:
         """Run a flow while nobody learns for this user, in no process as far as the store can tell."""

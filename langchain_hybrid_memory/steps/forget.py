@@ -144,6 +144,8 @@ def forget_thread(
     part = _Part(facts=gone, known=known, ops=ops, threads=[thread], removed=removed)
     receipt = yield from _forget(scope, store, part, checkpointer)
     yield from batch(store, [PutOp(scope.namespace("threads"), thread, None)])  # last: then it is complete
+    late = yield from listing(store, scope.thread_messages(thread))  # another process may have been embedding them
+    yield from batch(store, [PutOp(item.namespace, item.key, None) for item in late])
     return receipt
 
 

@@ -34,6 +34,8 @@ def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpoi
     removed["threads"] += len(threads)
     remaining = yield from leave_no_trace(scope.home, store, checkpointer)
     yield from _clear(scope.namespace("threads"), store)
+    yield from _clear(scope.namespace("messages"), store)  # another process may have been embedding them
+    yield from drop_queue(scope, store)
     if checkpointer is None and threads:
         remaining.append(f"checkpoints of {len(threads)} threads: no checkpointer was given")
     return Receipt(removed=dict(removed), remaining=tuple(remaining))

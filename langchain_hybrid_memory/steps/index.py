@@ -43,8 +43,26 @@ def index(scope: Scope, store: BaseStore, queue: Sequence[Episode]) -> Flow[int]
                 rest = {**entry, "is_indexed": True} if entry["learns"] else None
                 ops.append(PutOp(scope.pending, key, rest, index=False))
         yield from write(store, ops)
+        yield from write(store, (yield from _forgotten_meanwhile(scope, store, fresh, episodes)))
         embedded += len(fresh)
     return embedded
+
+
+def _forgotten_meanwhile(
+    scope: Scope, store: BaseStore, written: Sequence[StoredMessage], episodes: Sequence[Episode]
+) -> Flow[list[Op]]:
+    """The writes that take back what another process had forgotten before it was written anew here.
+
+    Embedding takes long enough for that. Whoever forgets a thread removes it from the list of threads and
+    after that looks for messages once more: where it still stands there, these will be found.
+    """
+    threads = dict.fromkeys(episode["thread"] for episode in episodes)
+    found = yield from batch(store, [GetOp(scope.namespace("threads"), thread) for thread in threads])
+    gone = set(threads) - {item.key for item in found if isinstance(item, Item)}
+    entries = [key for episode in episodes if episode["thread"] in gone for key in episode["entries"]]
+    lost = [message for message in written if message["thread"] in gone]
+    ops: list[Op] = [PutOp(scope.pending, key, None) for key in entries]
+    return ops + [PutOp(scope.thread_messages(message["thread"]), message["id"], None) for message in lost]
 
 
 def _blanked(scope: Scope, store: BaseStore, messages: Sequence[StoredMessage]) -> Flow[list[StoredMessage]]:

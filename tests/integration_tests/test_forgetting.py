@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langgraph.graph import START, StateGraph
 from langgraph.types import interrupt
 
-from langchain_hybrid_memory import HybridMemory, SummaryConfig
+from langchain_hybrid_memory import HybridMemory, RecallConfig, SummaryConfig, user_data
 from langchain_hybrid_memory.hybrid_memory import open_store
 from langchain_hybrid_memory.state import MemoryState
 from tests.doubles.doors import Door
@@ -29,6 +30,7 @@ from tests.doubles.life import (
     gated,
     learning_model,
     open_checkpointer,
+    puts,
     store_in_memory,
     talking_model,
     until,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from langchain_core.messages import BaseMessage
+    from langgraph.store.base import Op
 
     from tests.doubles.doors import Mode
 
@@ -185,6 +188,47 @@ async def test_what_is_learned_while_everything_is_forgotten_does_not_come_back(
     await call(memory, "close")
     assert [item for item in inner.search((), limit=100) if item.namespace[1] != "lease"] == []
     assert len(brain.calls_of("structured")) == 1
+
+
+async def test_message_that_another_process_is_embedding_stays_forgotten(call: Door) -> None:
+    inner = store_in_memory()
+    others: list[HybridMemory] = []
+
+    def watch(when: str, ops: list[Op]) -> None:
+        if when == "before" and not others and any(put.index for put in puts(ops, "messages")):
+            others.append(HybridMemory(None, store=SharedStore(inner, watch_nothing), extraction="manual"))
+            others[0].for_user("alex").forget_everything()
+
+    memory = HybridMemory(None, store=SharedStore(inner, watch))
+    await call(memory.for_user("alex"), "record", [("user", SAID[0])], thread_id="t1")
+    await call(memory, "flush", SECONDS)
+    assert others
+    assert [item for item in inner.search((), limit=100) if item.namespace[1] != "lease"] == []
+
+
+@pytest.mark.parametrize("is_patient", [True, False])
+async def test_turn_that_missed_its_deadline_writes_nothing_after_forgetting(
+    monkeypatch: pytest.MonkeyPatch, *, is_patient: bool
+) -> None:
+    gate, inner = threading.Event(), store_in_memory()
+
+    def watch(when: str, ops: list[Op]) -> None:
+        if when == "before" and any(put.value for put in puts(ops, "messages")):
+            assert gate.wait(SECONDS)
+
+    store = SharedStore(inner, watch)
+    memory = HybridMemory(None, store=store, recall=RecallConfig(deadline_seconds=0.05), extraction="manual")
+    agent: Any = memory.graph(talking_model())
+    await asyncio.to_thread(agent.invoke, {"messages": [("user", SAID[0])]}, configured("alex", "t1"))
+    monkeypatch.setattr(user_data, "LATE_SECONDS", SECONDS if is_patient else 0.0)
+    forgetting = asyncio.create_task(asyncio.to_thread(memory.for_user("alex").forget_everything))
+    await asyncio.wait({forgetting}, timeout=0.1 if is_patient else SECONDS)
+    gate.set()
+    receipt = await forgetting
+    assert any("missed its deadline" in each for each in receipt.remaining) is not is_patient
+    assert await asyncio.to_thread(memory._core.patience.until_none_is_left(SECONDS).run)
+    if is_patient:
+        assert [item for item in inner.search((), limit=100) if item.namespace[1] != "lease"] == []
 
 
 async def test_fact_that_another_process_is_learning_again_stays_forgotten(call: Door) -> None:

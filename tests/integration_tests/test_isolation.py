@@ -207,7 +207,12 @@ def methods() -> set[str]:
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("kind", STORES)
 async def test_turns_of_64_users_at_once_see_their_own(
-    mode: Mode, kind: str, backends: Callable[[str], Backends], *, is_full: bool
+    mode: Mode,
+    kind: str,
+    backends: Callable[[str], Backends],
+    caplog: pytest.LogCaptureFixture,
+    *,
+    is_full: bool,
 ) -> None:
     if not is_full and (kind, mode) not in {("memory", "sync"), ("chroma", "async")}:
         pytest.skip("with --full")
@@ -222,6 +227,7 @@ async def test_turns_of_64_users_at_once_see_their_own(
         await asyncio.gather(*(crowd.read(user, 63 - user) for user in range(readers)))
     logger.info("%s, %s: %d reads, %d of them found something, 0 foreign", kind, mode, tally.reads, tally.own)
     assert tally.own > tally.reads / 4
+    assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 @pytest.fixture
