@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
-from langgraph.graph import START, StateGraph
+from langgraph.graph import MessagesState, StateGraph
 from langgraph.types import interrupt
 
 from langchain_hybrid_memory import HybridMemory, RecallConfig, SummaryConfig, user_data
@@ -39,7 +39,7 @@ from tests.doubles.life import (
 from tests.doubles.traces import files_with
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from langchain_core.messages import BaseMessage
     from langgraph.store.base import Op
@@ -249,27 +249,46 @@ async def test_fact_that_another_process_is_learning_again_stays_forgotten(call:
     assert "teaquetz" in [fact.value for fact in await call(alex, "facts")]
 
 
-async def test_thread_in_the_middle_of_a_turn_is_deleted_whole(tmp_path: Path, call: Door, mode: Mode) -> None:
-    async with opened(mode, tmp_path) as (memory, agent):
-        await say(call, memory, agent, "alex", "t1", SAID[0])
-        asking = waiting_agent(memory)
-        await call(asking, "invoke", {"messages": [("user", SAID[0])]}, configured("alex", "waits"))
-        await call(memory, "flush", SECONDS)
-        (home,) = await call(memory.for_user("alex"), "facts")
-        receipt = await call(memory.for_user("alex"), "forget", home.id)
-        assert receipt.deleted_threads == ("waits",)
-        assert files_with(tmp_path, ["Quetzalville"]) == []
-
-
 def waiting_agent(memory: HybridMemory) -> Any:
     """A graph that asks a person before it answers."""
 
     def respond(_: MemoryState) -> dict[str, Any]:
         return {"messages": [("assistant", str(interrupt(SAID[0])))]}
 
-    builder: Any = StateGraph(MemoryState)
-    builder.add_node("recall", memory.nodes.recall)
-    builder.add_node("respond", respond)
-    builder.add_edge(START, "recall")
-    builder.add_edge("recall", "respond")
-    return builder.compile(checkpointer=memory.checkpointer, store=memory.store)
+    nodes: Any = [("recall", memory.nodes.recall), ("respond", respond)]
+    return compiled(StateGraph(MemoryState).add_sequence(nodes), memory)
+
+
+def nesting_agent(memory: HybridMemory) -> Any:
+    """A graph whose answer comes from a graph that keeps a thread of its own within it."""
+
+    def respond(_: MessagesState) -> dict[str, Any]:
+        return {"messages": [("assistant", "Noted.")]}
+
+    nested: Any = StateGraph(MessagesState)
+    nested.add_node("respond", respond).set_entry_point("respond")
+    nodes: Any = [
+        ("recall", memory.nodes.recall),
+        ("nested", nested.compile(checkpointer=True)),
+        ("record", memory.nodes.record),
+    ]
+    return compiled(StateGraph(MemoryState).add_sequence(nodes), memory)
+
+
+def compiled(builder: Any, memory: HybridMemory) -> Any:
+    return builder.set_entry_point("recall").compile(checkpointer=memory.checkpointer, store=memory.store)
+
+
+@pytest.mark.parametrize("agent_of", [waiting_agent, nesting_agent])
+async def test_thread_that_cannot_be_rewritten_is_deleted_whole(
+    tmp_path: Path, call: Door, mode: Mode, agent_of: Callable[[HybridMemory], Any]
+) -> None:
+    async with opened(mode, tmp_path) as (memory, agent):
+        await say(call, memory, agent, "alex", "t1", SAID[0])
+        told = {"messages": [("user", SAID[0])]}
+        await call(agent_of(memory), "invoke", told, configured("alex", "whole"))
+        await call(memory, "flush", SECONDS)
+        (home,) = await call(memory.for_user("alex"), "facts")
+        receipt = await call(memory.for_user("alex"), "forget", home.id)
+        assert receipt.deleted_threads == ("whole",)
+        assert files_with(tmp_path, ["Quetzalville"]) == []
