@@ -89,7 +89,10 @@ class ItemCollection:
     def query(
         self, embedding: bytes, where: Where, *, limit: int, containing: WhereDocument | None = None
     ) -> list[Found]:
-        """The records nearest to a query among those that meet conditions, nearest first."""
+        """The records nearest to a query among those that meet conditions, nearest first.
+
+        Chroma names records that are deleted while it answers, without anything else of them: they are left out.
+        """
         answer = ask(
             self._collection.query,
             query_embeddings=[as_vector(embedding)],
@@ -99,7 +102,7 @@ class ItemCollection:
             include=["distances", "documents", "metadatas"],
         )
         columns = (cast("list[list[Any]]", answer[name])[0] for name in ("ids", "documents", "metadatas", "distances"))
-        return [_found(*record) for record in zip(*columns, strict=True)]
+        return [_found(*record) for record in zip(*columns, strict=True) if record[2] is not None]
 
     def measure(self, embedding: bytes, ids: Sequence[str]) -> list[Found]:
         """Some records with their cosines to a query, which are computed here: the vector index may not reach them."""

@@ -8,6 +8,7 @@ import chromadb
 import httpx
 import numpy as np
 import pytest
+from chromadb.api.models.Collection import Collection
 from chromadb.api.types import Documents, EmbeddingFunction, Embeddings
 from chromadb.config import Settings
 from chromadb.errors import ChromaAuthError, RateLimitError
@@ -94,6 +95,23 @@ def test_long_query_words_fit_a_pattern(open_store: OpenStore, monkeypatch: pyte
     store.put(HOME, "k", {"text": "x" * 500})
     assert store.search(HOME, query="x" * 500, limit=1)[0].key == "k"
     assert store.search(HOME, query=" ".join(f"word{n}" * 5 for n in range(40)), limit=1)
+
+
+def test_record_that_is_deleted_while_chroma_answers_is_left_out(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    store.put(HOME, "k", {"text": "the code is xylophone"})
+    query = Collection.query
+
+    def with_a_remain(*args: Any, **options: Any) -> Any:
+        answer: Any = query(*args, **options)
+        for name, value in {"ids": "gone.1", "documents": None, "metadatas": None, "distances": 0.1}.items():
+            answer[name][0].insert(0, value)
+        return answer
+
+    monkeypatch.setattr(Collection, "query", with_a_remain)
+    assert [hit.key for hit in store.search(HOME, query="xylophone")] == ["k"]
 
 
 def test_large_scopes_are_listed_newest_first_slice_by_slice(
