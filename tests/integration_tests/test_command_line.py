@@ -192,6 +192,7 @@ class Typist:
             return answer in self.reads()
 
         until(is_answered)
+        self.sees(answer)
 
     def reads(self) -> str:
         os.set_blocking(self.screen, False)
@@ -225,6 +226,7 @@ def test_a_person_at_a_terminal_can_stop_replies_and_leave(shell: Shell, termina
     person.type("no\n")
     person.sees("nothing was forgotten")
     person.asks_until("/memory\n", "  1. ")  # a moment after the last turn
+    person.sees("> ")
     person.interrupts()
     assert process.wait(SECONDS) == 0
     assert "Tell me a long story." in shell.run("search", "story").stdout

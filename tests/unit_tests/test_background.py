@@ -188,10 +188,10 @@ async def test_block_closes_the_memory(mode: Mode) -> None:
 
 async def test_forgetting_everything_during_a_run_leaves_nothing(mode: Mode) -> None:
     async with held(mode) as (life, brain):
-        await life.say("I live in Lisbon.", user="maria", thread="other")
         await life.say("I live in Lisbon.")
         await life.say("I prefer tea.")
         await until(brain.entered)
+        await life.say("I live in Lisbon.", user="maria", thread="other")
         forgetting = asyncio.create_task(life.call(life.memory.for_user("alex"), "forget_everything"))
         await asyncio.sleep(0.05)
         assert not forgetting.done()
