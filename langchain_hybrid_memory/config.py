@@ -91,10 +91,12 @@ class RankingWeights:
     """Shared words, the rare ones most."""
     coverage: float = 0.3
     """Share of the question's words in the text, what stands before it and its speaker's name."""
-    answer: float = 0.3
+    answer: float = 0.2
     """Shared words with the message before, where that asked something."""
     following: float = 0.3
     """Shared words with the message behind."""
+    passage: float = 0.5
+    """Share of the question's words in the message and those around it, the rare ones most."""
     thread: float = 0.4
     """Whether its conversation holds more that fits."""
     speaker: float = 0.5

@@ -145,10 +145,10 @@ class Pool:
     def bm25(self, counts: Values, sizes: Values) -> Values:
         """BM25 from how often each term occurs in each text, and from the texts' lengths; the best at 1."""
         norm = SATURATION * (1 - LENGTH_SHARE + LENGTH_SHARE * sizes / max(sizes.mean(), 1.0))
-        return to_best((counts / (counts + norm[:, None])) @ self._rarity)
+        return to_best((counts / (counts + norm[:, None])) @ self.rarity)
 
     @cached_property
-    def _rarity(self) -> Values:
+    def rarity(self) -> Values:
         """The inverse document frequency of each term; 0 for names of speakers, unless there is nothing else."""
         holding = (self.in_text > 0).sum(axis=0)
         rarity: Values = np.log(1 + (len(self) - holding + 0.5) / (holding + 0.5))

@@ -25,6 +25,10 @@ from langchain_hybrid_memory.ranking.dates import nearness
 
 WORDY_CHARACTERS = 300
 """A message of this length has said something."""
+SPOKEN_CHARACTERS = 150
+"""What one says at a time in a conversation."""
+PASSAGE_REACH = 3
+PASSAGE_DECAY = 0.8
 THREAD_HITS = 3
 LEAST_IMPORTANT, MOST_IMPORTANT = 1, 3
 
@@ -74,6 +78,25 @@ def following(pool: Pool) -> Values:
         0.0 if each.position is None else scores.get((each.item.thread, each.position + 1), 0.0)
         for each in pool.candidates
     )
+
+
+def passage(pool: Pool) -> Values:
+    """The share of the question's terms, weighted by rarity, that a message and the six around it hold together.
+
+    A term counts less the further off it stands, and less in a long message: that holds a bit of everything.
+    """
+    sizes = pool.mark(len(each.item.text) for each in pool.candidates)
+    held = (pool.in_text > 0) * np.minimum(SPOKEN_CHARACTERS / np.maximum(sizes, 1), 1)[:, None]
+    held = np.vstack([held, np.zeros(held.shape[1])])  # the last row stands for a message that was not found
+    rows = {(each.item.thread, each.position): row for row, each in enumerate(pool.candidates)}
+    together = held[:-1]
+    for steps in range(-PASSAGE_REACH, PASSAGE_REACH + 1):
+        around = [
+            -1 if each.position is None else rows.get((each.item.thread, each.position + steps), -1)
+            for each in pool.candidates
+        ]
+        together = np.maximum(together, PASSAGE_DECAY ** abs(steps) * held[around])
+    return np.asarray(together @ pool.rarity / max(pool.rarity.sum(), 1e-9), dtype=np.float64)
 
 
 def thread(pool: Pool) -> Values:
@@ -169,6 +192,7 @@ SIGNALS: Mapping[str, Signal] = {
         coverage,
         answer,
         following,
+        passage,
         thread,
         speaker,
         date,

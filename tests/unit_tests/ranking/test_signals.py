@@ -61,6 +61,22 @@ def test_message_taken_up_by_the_next_one_counts() -> None:
     assert values("following", "Kyoto", first, second, elsewhere) == {"first": 1.0, "second": 0.0, "elsewhere": 0.0}
 
 
+def test_words_count_together_with_those_of_the_messages_around_and_less_from_further_off() -> None:
+    near = [message("asked", "Did you go to Kyoto?", position=0), message("told", "Yes, by train.", position=1)]
+    far = [
+        message("away", "Our train was late.", position=9),
+        message("other", "A train.", thread="elsewhere", position=0),
+    ]
+    shares = values("passage", "Kyoto by train", *near, *far)
+    assert shares["told"] > shares["away"] == shares["other"] > 0
+    assert shares["told"] < 1.0
+
+
+def test_long_message_says_less_with_each_word() -> None:
+    long = message("long", "By train. " + "So it goes. " * 100)
+    assert values("passage", "train", message("short", "By train."), long)["long"] < 0.2
+
+
 def test_thread_with_more_that_fits_counts_more() -> None:
     rich = [message(f"r{n}", f"Kyoto {n}", thread="rich", score=0.8) for n in range(3)]
     poor = [message("p0", "Kyoto now", thread="poor", score=0.8), message("p1", "hm", thread="poor", score=0.1)]
