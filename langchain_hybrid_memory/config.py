@@ -141,7 +141,10 @@ class RecallConfig(_Checked):
     budget_tokens: int = 900
     """The recalled block never holds more tokens than this."""
     item_tokens: int = 160
-    """One fact or message takes at most this many of them; a longer one is cut."""
+    """One fact or message takes at most this many of them; of a longer one the sentences that fit best are shown."""
+    excerpt_tokens: int = 50
+    """So many one of them takes at first if it is more than twice as long, so that it does not take the room of three;
+    what the budget leaves then goes to the best."""
     candidates: int = 200
     """How many facts, and how many messages, the store is asked for: about 100 by meaning and 100 by word."""
     deadline_seconds: float = 2.0

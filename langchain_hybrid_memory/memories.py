@@ -177,6 +177,10 @@ class Hit(Returned):
     """Quotes from a message, or from those a fact rests on, that are no longer true: what they told was superseded."""
     is_quoted: bool = False
     """Whether there was room to show a fact with the words it rests on."""
+    sought: Mapping[str, float] = field(default_factory=dict)
+    """The terms of the question with their weights: what is shown of a long text is chosen by them."""
+    tokens: int | None = None
+    """The room its text was given, in tokens; `None` where that was not settled."""
 
     @property
     def text(self) -> str:

@@ -78,6 +78,7 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
             score=scores[row],
             signals=_signals(pool.candidates[row], {name: float(column[row]) for name, column in values.items()}),
             shares={name: float(column[row]) for name, column in shares.items()} if explain else {},
+            sought=question.terms,
             outdated=tuple(quote for place in places(pool.candidates[row].item) for quote in outdated.get(place, ())),
         )
         for row in rows

@@ -10,7 +10,6 @@ from langchain_core.messages import AnyMessage, SystemMessage
 from langchain_hybrid_memory.budget import (
     TokenCounter,
     approximate_tokens,
-    cut_text,
     fit,
     is_from_person,
     last_human,
@@ -18,6 +17,7 @@ from langchain_hybrid_memory.budget import (
     window,
 )
 from langchain_hybrid_memory.config import BufferConfig, Placement
+from langchain_hybrid_memory.excerpts import excerpt
 from langchain_hybrid_memory.instructions import told
 from langchain_hybrid_memory.memories import Fact, Hit, Message
 from langchain_hybrid_memory.records import fingerprint
@@ -127,6 +127,7 @@ def render_line(hit: Hit, *, item_tokens: int, count: TokenCounter) -> str:
     words it rests on.
     """
     item = hit.item
+    tokens = hit.tokens or item_tokens
     text = WHITE_SPACE.sub(" ", _told(hit.text[: item_tokens * CHARACTERS_PER_TOKEN], item)).strip()
     head = f"- [{hit.at:%Y-%m-%d}]"
     if isinstance(item, Fact):
@@ -136,7 +137,7 @@ def render_line(hit: Hit, *, item_tokens: int, count: TokenCounter) -> str:
         for quote in hit.outdated:
             text = without_quote(text, quote, blank=OUTDATED)
     head += f" {_source(item)}:" if _source(item) else ""
-    return as_data(WHITE_SPACE.sub(" ", f"{head} {cut_text(text, tokens=item_tokens, count=count)}"))
+    return as_data(WHITE_SPACE.sub(" ", f"{head} {excerpt(text, hit.sought, tokens=tokens, count=count)}"))
 
 
 def has_quote(hit: Hit) -> bool:

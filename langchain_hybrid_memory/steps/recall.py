@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 from typing import cast
 
 from langchain_core.documents import Document
@@ -173,23 +174,31 @@ def reranked(hits: Sequence[Hit], query: str, config: RecallConfig) -> Flow[list
 def fit_hits(hits: Sequence[Hit], config: RecallConfig, count: TokenCounter) -> list[Hit]:
     """The best hits, at most `config.limit`, whose rendered block stays within `config.budget_tokens`.
 
-    What is left of the budget goes to the words that facts rest on, those of the best facts first.
+    A long text is given `config.excerpt_tokens` at first. What is left of the budget goes, to the best first, to more
+    of such texts and to the words that facts rest on.
     """
 
     def cost(hit: Hit) -> int:
         return count(render_line(hit, item_tokens=config.item_tokens, count=count)) + 1
 
     room = config.budget_tokens - count(render([], item_tokens=config.item_tokens, count=count)) - 1
-    chosen = fit(hits, budget=room, cost=cost)[: config.limit]
-    room -= sum(map(cost, chosen))
+    priced = ((brief, cost(brief)) for brief in (_brief(hit, config, count) for hit in hits))
+    chosen = fit(priced, budget=room, cost=itemgetter(1))[: config.limit]
+    room -= sum(price for _, price in chosen)
     shown: list[Hit] = []
-    for hit in chosen:
-        quoted = replace(hit, is_quoted=has_quote(hit))
-        extra = cost(quoted) - cost(hit) if quoted.is_quoted else 0
-        is_affordable = quoted.is_quoted and extra <= room
-        room -= extra if is_affordable else 0
-        shown.append(quoted if is_affordable else hit)
+    for brief, price in chosen:
+        given = brief.tokens or 0
+        fuller = replace(brief, tokens=min(given + room, config.item_tokens), is_quoted=has_quote(brief))
+        extra = cost(fuller) - price if fuller.is_quoted or count(brief.text) > given else 0
+        room -= extra if extra <= room else 0
+        shown.append(fuller if extra <= room else brief)
     return shown
+
+
+def _brief(hit: Hit, config: RecallConfig, count: TokenCounter) -> Hit:
+    """A hit with the room it takes at first."""
+    whole = min(2 * config.excerpt_tokens, config.item_tokens)
+    return replace(hit, tokens=whole if count(hit.text) <= whole else min(config.excerpt_tokens, whole))
 
 
 def _recalled(asked: AnyMessage, hits: Sequence[Hit], config: RecallConfig, count: TokenCounter) -> Recalled | None:

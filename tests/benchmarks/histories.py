@@ -24,6 +24,7 @@ class Question(NamedTuple):
     is_by_session: bool = False
     context: tuple[str, ...] = ()
     """The dialogue before the question, oldest first."""
+    answer: str = ""
 
 
 class Observation(NamedTuple):
@@ -70,6 +71,7 @@ def _common(held: Mapping[str, Any]) -> Conversation:
             frozenset(asked["evidence"]),
             is_by_session=asked["evidence_level"] == "session",
             context=tuple(map(str, asked.get("context") or ())),
+            answer=str(asked.get("answer") or ""),
         )
         for asked in held["questions"]
     )
@@ -86,7 +88,8 @@ def _locomo(sample: Mapping[str, Any], unresolved: list[str]) -> Conversation:
         unresolved += [f"{sample['sample_id']} {name}" for name in named if name not in turns]
         evidence = frozenset(named) & turns if kind != "adversarial" else frozenset()
         if evidence or kind == "adversarial":
-            questions.append(Question(asked["question"], kind, evidence))
+            answer = str(asked.get("answer") or "")
+            questions.append(Question(asked["question"], kind, evidence, answer=answer))
     observations = (
         Observation(speaker, text, tuple(name for name in _turn_ids(evidence) if name in turns))
         for session in sample.get("observation", {}).values()

@@ -28,7 +28,9 @@ from langchain_hybrid_memory.cli.screen import Screen
 from langchain_hybrid_memory.config import RankingWeights
 from langchain_hybrid_memory.embedding import create_embedding
 from langchain_hybrid_memory.hybrid_memory import open_store
+from langchain_hybrid_memory.keywords import index_terms, query_weights
 from langchain_hybrid_memory.memories import Fact, Hit, Message
+from langchain_hybrid_memory.steps.compose import render
 from langchain_hybrid_memory.steps.recall import fit_hits
 from langchain_hybrid_memory.store import ChromaStore
 from langchain_hybrid_memory.user_memory import UserMemory
@@ -59,6 +61,8 @@ class System:
     """Type and figures of each question that has evidence."""
     budgets: dict[int, list[float]] = field(default_factory=lambda: {budget: [] for budget in BUDGETS})
     """Share of the evidence in a block of so many tokens."""
+    words: dict[int, list[float]] = field(default_factory=lambda: {budget: [] for budget in BUDGETS})
+    """Share of the answer's words in that block: what cutting the evidence short costs."""
     milliseconds: list[float] = field(default_factory=list)
     silent: dict[str, list[float]] = field(default_factory=dict)
     """By kind of question (answerable, unanswerable, made up): whether nothing was recalled."""
@@ -73,6 +77,7 @@ class System:
             "by_type": {kind: mean(rows) for kind, rows in figures_of.items()},
             "interval": {name: interval([row[name] for row in every]) for name in every[0]} if every else {},
             "budget": {str(tokens): sum(shares) / len(shares) for tokens, shares in self.budgets.items() if shares},
+            "answer_words": {str(tokens): sum(shares) / len(shares) for tokens, shares in self.words.items() if shares},
             "silent": {kind: sum(values) / len(values) for kind, values in self.silent.items()},
             "ms_p50_p95": _percentiles(self.milliseconds),
         }
@@ -167,8 +172,12 @@ class Bench:
             system.milliseconds.append((time.perf_counter() - started) * 1000)
             system.rows.append((question.type, figures(shown(hits, question), question.evidence)))
             for budget in BUDGETS:
-                in_block = set(shown(ask(question, budget), question))
+                hits = ask(question, budget)
+                in_block = set(shown(hits, question))
                 system.budgets[budget].append(len(in_block & question.evidence) / len(question.evidence))
+                if wanted := answer_words(question):
+                    said = set(index_terms(render(hits, item_tokens=self.config.item_tokens, count=approximate_tokens)))
+                    system.words[budget].append(len(wanted & said) / len(wanted))
 
     def _silence(self, conversation: Conversation, user: UserMemory) -> None:
         system = self.systems[OURS]
@@ -209,6 +218,11 @@ def shown(hits: Sequence[Hit], question: Question) -> list[str]:
         else:
             names += hit.item.message_ids if isinstance(hit.item, Fact) else (hit.item.id,)
     return list(dict.fromkeys(names))
+
+
+def answer_words(question: Question) -> set[str]:
+    """What the answer says and the question does not."""
+    return set(query_weights(question.answer)) - set(index_terms(question.text)) if question.answer else set()
 
 
 class _Silent(Screen):
@@ -257,10 +271,14 @@ def tables(systems: Mapping[str, System]) -> list[Table]:
     for kind in kinds:
         rows = {name: [row for other, row in system.rows if other == kind] for name, system in systems.items()}
         by_type.add_row(kind, str(len(rows[OURS])), *(f"{mean(each)['R@10']:.3f}" for each in rows.values()))
-    budget = Table("evidence in a block of", *systems)
+    budget = Table("in a block of", "share of", *systems)
     for tokens in BUDGETS:
-        shares = (system.budgets[tokens] for system in systems.values())
-        budget.add_row(f"{tokens} tokens", *(f"{sum(share) / len(share):.3f}" for share in shares))
+        for what, shares in (
+            ("evidence", [system.budgets[tokens] for system in systems.values()]),
+            ("answer's words", [system.words[tokens] for system in systems.values()]),
+        ):
+            cells = [f"{sum(share) / len(share):.3f}" if share else "" for share in shares]
+            budget.add_row(f"{tokens} tokens", what, *cells)
     silent = Table("nothing recalled", "share", "questions")
     for kind, values in systems[OURS].silent.items():
         silent.add_row(kind, f"{sum(values) / len(values):.3f}", str(len(values)))

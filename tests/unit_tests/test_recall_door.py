@@ -64,6 +64,22 @@ async def test_limit_and_budget_can_be_set_for_one_question(call: Door, memory: 
     assert approximate_tokens(render(hits, item_tokens=160, count=approximate_tokens)) <= 70
 
 
+async def test_long_message_takes_the_room_of_others_only_where_some_is_left(call: Door, memory: HybridMemory) -> None:
+    lead = "We had rain again and again. " * 20
+    history = [("user", f"{lead}Then Sarah rang me on day {day} about the garden.") for day in range(6)]
+    memory.for_user("alex").record(history, thread_id="t2")
+    memory.flush(SECONDS)
+
+    async def told(tokens: int) -> list[str]:
+        hits = await recall(call, memory, "What did Sarah say about the garden?", budget_tokens=tokens)
+        return render(hits, item_tokens=160, count=approximate_tokens).splitlines()[2:-1]
+
+    tight, roomy = await told(300), await told(2_000)
+    assert len(tight) >= 5
+    assert all("Sarah" in line or "garden" in line for line in tight)
+    assert max(map(len, tight)) < max(map(len, roomy))
+
+
 @pytest.mark.parametrize("options", [{"limit": 0}, {"budget_tokens": -1}])
 async def test_limit_that_is_not_positive_is_refused(call: Door, memory: HybridMemory, options: Any) -> None:
     with pytest.raises(ConfigurationError):
