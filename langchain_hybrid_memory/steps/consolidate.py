@@ -28,10 +28,11 @@ from langchain_hybrid_memory.steps.entities import (
 )
 from langchain_hybrid_memory.steps.extract import Neighbor
 from langchain_hybrid_memory.steps.ground import USER, Candidate, claim_of, ground, within_limits
-from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.marks import Marks, is_forgotten, load_marks, mark_key
 from langchain_hybrid_memory.steps.revive import revive
 from langchain_hybrid_memory.steps.settle import Settlement, settle
+from langchain_hybrid_memory.steps.take_back import take_back_facts
+from langchain_hybrid_memory.steps.writes import fact_op, write
 
 SAME_LIMIT = 1_000
 """Facts of one episode, or of one subject and attribute, that are looked at."""
@@ -92,6 +93,7 @@ def consolidate(
     ops += [fact_op(scope, key, fact) for key, fact in written.items()]
     ops += yield from _entity_ops(scope, store, entities, about.entities, written=written, gone=previous)
     yield from write(store, ops)
+    yield from take_back_facts(scope, store, written)
     return settlement
 
 
@@ -108,11 +110,6 @@ def _entity_ops(
     ops: list[Op] = [PutOp(place, key, None) for key in lost]
     changed = {key: entity for key, entity in after.items() if entity != before.get(key)}
     return [*ops, *(PutOp(place, key, dict(entity), index=False) for key, entity in changed.items())]
-
-
-def fact_op(scope: Scope, key: str, fact: StoredFact) -> PutOp:
-    """The write of a fact; one that only confirms another is kept, but not found by meaning."""
-    return PutOp(scope.namespace("facts"), key, dict(fact), index=INDEX_FIELDS if fact["confirms"] is None else False)
 
 
 def search_facts(scope: Scope, store: BaseStore, filters: Iterable[Mapping[str, Any]]) -> Flow[Facts]:

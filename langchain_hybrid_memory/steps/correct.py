@@ -11,13 +11,12 @@ from langchain_hybrid_memory.errors import ConfigurationError, UnknownFactError
 from langchain_hybrid_memory.memories import Fact, fact_from
 from langchain_hybrid_memory.records import EDIT, StoredFact, fingerprint, to_iso
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.consolidate import fact_op
 from langchain_hybrid_memory.steps.entities import load_entities, spellings
 from langchain_hybrid_memory.steps.ground import WHITE_SPACE, claim_of
-from langchain_hybrid_memory.steps.index import write
 from langchain_hybrid_memory.steps.look import look_up
 from langchain_hybrid_memory.steps.settle import VERSION, noted
 from langchain_hybrid_memory.steps.stage import discarding
+from langchain_hybrid_memory.steps.writes import fact_op, write
 
 
 def pin(scope: Scope, store: BaseStore, fact_id: str, *, is_pinned: bool) -> Flow[Fact]:

@@ -25,9 +25,8 @@ from langchain_hybrid_memory.records import (
     entity_key,
 )
 from langchain_hybrid_memory.scope import KINDS, Scope
-from langchain_hybrid_memory.steps.consolidate import fact_op
-from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.marks import Marks, blanked, is_forgotten, load_marks, mark_key
+from langchain_hybrid_memory.steps.writes import fact_op, message_op, write
 
 Progress: TypeAlias = Callable[[int], None]
 """Called now and then, and at the end, with how many items are done."""
@@ -161,8 +160,7 @@ def _check_header(record: Any, path: Path) -> None:
 def _ops(scope: Scope, kind: str, key: str, value: Any, marks: Marks) -> list[PutOp]:
     """The write that restores an item; none for what was forgotten."""
     if kind == "messages":
-        place, left = scope.thread_messages(value["thread"]), _message(value, marks)
-        return [PutOp(place, value["id"], dict(left), index=INDEX_FIELDS if left["is_indexed"] else False)]
+        return [message_op(scope, _message(value, marks))]
     if kind == "facts":
         return [] if _is_gone(value, marks) else [fact_op(scope, key, value)]
     if kind == "forgotten":

@@ -15,11 +15,9 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.memories import Receipt
-from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, StoredMark, StoredMessage, entity_key, to_iso
+from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, StoredMark, StoredMessage, to_iso
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.consolidate import fact_op
 from langchain_hybrid_memory.steps.ground import without_quote
-from langchain_hybrid_memory.steps.index import INDEX_FIELDS, write
 from langchain_hybrid_memory.steps.marks import (
     BLANK,
     WHOLE,
@@ -31,10 +29,11 @@ from langchain_hybrid_memory.steps.marks import (
     marked_whole,
 )
 from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
-from langchain_hybrid_memory.steps.revive import without_facts
 from langchain_hybrid_memory.steps.stage import discarding
+from langchain_hybrid_memory.steps.take_back import rests_on_forgotten, unnamed, without
 from langchain_hybrid_memory.steps.threads import delete_thread, rewrite_thread, without_text, without_words
 from langchain_hybrid_memory.steps.traces import leave_no_trace
+from langchain_hybrid_memory.steps.writes import message_op, write
 
 
 @dataclass(slots=True)
@@ -72,20 +71,22 @@ def forget_fact(
     known = yield from _facts(scope, store)
     if fact_id not in known:
         return Receipt(removed={})
-    link = "superseded_by" if fact_id.startswith(EDIT) else "confirms"
-    gone = {key: fact for key, fact in known.items() if key == fact_id or fact_id in (fact["confirms"], fact.get(link))}
+    marks = marked((yield from load_marks(scope, store)), _with_it(known, fact_id).values(), at=to_iso(now))
+    yield from _mark(scope, store, marks)
+    before, known = known, (yield from _facts(scope, store))
+    late = {key: fact for key, fact in known.items() if key not in before and rests_on_forgotten(fact, marks)}
+    gone = _with_it(before | known, fact_id) | late
     threads = list(dict.fromkeys(fact["thread"] for fact in gone.values()))
     messages: list[StoredMessage] = []
     for thread in threads:
         quoted = [fact for fact in gone.values() if fact["thread"] == thread]
         messages += yield from _changed(scope, store, thread, partial(_unsaid, quoted))
-    marks = yield from load_marks(scope, store)
     said = {message_id for fact in gone.values() for message_id in fact["message_ids"]}
     part = _Part(
         facts=gone,
         known=known,
         messages=messages,
-        marks=marked(marks, gone.values(), at=to_iso(now)),
+        marks=marks,
         threads=threads,
         removed={"facts": 1, "quotes": sum(message["id"] in said for message in messages)},
     )
@@ -109,6 +110,8 @@ def forget_message(
     (item,) = yield from batch(store, [GetOp(scope.thread_messages(thread), message_id)])
     if not isinstance(item, Item) or not scope.owns(item.namespace):
         return Receipt(removed={})
+    marks = marked_whole((yield from load_marks(scope, store)), thread, message_id, at=to_iso(now))
+    yield from _mark(scope, store, marks)
     known = yield from _facts(scope, store)
     gone = {key: fact for key, fact in known.items() if fact["thread"] == thread and message_id in fact["message_ids"]}
     gone |= {key: fact for key, fact in known.items() if key.startswith(EDIT) and _corrects(key, gone)}
@@ -116,12 +119,11 @@ def forget_message(
     def left(message: StoredMessage) -> str:
         return BLANK if message["id"] == message_id else message["text"]
 
-    marks = yield from load_marks(scope, store)
     part = _Part(
         facts=gone,
         known=known,
         messages=(yield from _changed(scope, store, thread, left)),
-        marks=marked_whole(marks, thread, message_id, at=to_iso(now)),
+        marks=marks,
         threads=[thread],
         removed={"messages": 1, "facts": _standing(gone)},
     )
@@ -144,9 +146,20 @@ def forget_thread(
     part = _Part(facts=gone, known=known, ops=ops, threads=[thread], removed=removed)
     receipt = yield from _forget(scope, store, part, checkpointer)
     yield from batch(store, [PutOp(scope.namespace("threads"), thread, None)])  # last: then it is complete
-    late = yield from listing(store, scope.thread_messages(thread))  # another process may have been embedding them
-    yield from batch(store, [PutOp(item.namespace, item.key, None) for item in late])
+    yield from batch(store, (yield from _late(scope, store)))
     return receipt
+
+
+def _late(scope: Scope, store: BaseStore) -> Flow[list[Op]]:
+    """The writes that remove what another process was still writing about a thread when that was taken off the list."""
+    messages = yield from listing(store, scope.thread_messages(scope.thread_id))
+    known = yield from _facts(scope, store)
+    lost = {key: fact for key, fact in known.items() if fact["thread"] == scope.thread_id}
+    return [
+        *(PutOp(item.namespace, item.key, None) for item in messages),
+        PutOp(scope.namespace("summaries"), scope.thread_id, None),
+        *without(scope, known, lost),
+    ]
 
 
 def _forget(
@@ -161,23 +174,20 @@ def _forget(
         for thread, fate in (yield from _rewrite_threads(scope, store, part, checkpointer)):
             fates[fate] += 1
             deleted += [thread] if fate == "deleted" else []
-    unnamed = _unnamed(part)
+    lost = unnamed(part.known, part.facts)
     staged = yield from discarding(scope, store)
     yield from write(
         store,
         [
             *part.ops,
-            *(PutOp(scope.namespace("facts"), key, None) for key in part.facts),
             *(PutOp(scope.namespace("summaries"), thread, None) for thread in part.threads),
-            *(PutOp(scope.namespace("entities"), key, None) for key in unnamed),
             *staged,
-            *(PutOp(scope.namespace("forgotten"), key, dict(mark), index=False) for key, mark in part.marks.items()),
-            *(fact_op(scope, key, other) for key, other in without_facts(part.known, part.facts).items()),
-            *(_message_op(scope, message) for message in part.messages),
+            *without(scope, part.known, part.facts),
+            *(message_op(scope, message) for message in part.messages),
         ],
     )
     remaining += yield from leave_no_trace(scope.stage, store, checkpointer)
-    counts = {**part.removed, "entities": len(unnamed), "rewritten threads": fates["rewritten"]}
+    counts = {**part.removed, "entities": len(lost), "rewritten threads": fates["rewritten"]}
     return Receipt(
         removed={kind: count for kind, count in counts.items() if count},
         remaining=tuple(remaining),
@@ -212,6 +222,19 @@ def _rewritten(thread: str, marks: Marks, message: BaseMessage) -> BaseMessage:
     return without_words(message, lambda text: blanked(text, mark))
 
 
+def _mark(scope: Scope, store: BaseStore, marks: Marks) -> Flow[None]:
+    """Write marks, before anything is looked for: whoever writes from those words after this takes it back."""
+    yield from batch(
+        store, [PutOp(scope.namespace("forgotten"), key, dict(mark), index=False) for key, mark in marks.items()]
+    )
+
+
+def _with_it(known: Facts, fact_id: str) -> Facts:
+    """A fact and what goes with it: what only confirms it, and what it corrected."""
+    link = "superseded_by" if fact_id.startswith(EDIT) else "confirms"
+    return {key: fact for key, fact in known.items() if key == fact_id or fact_id in (fact["confirms"], fact.get(link))}
+
+
 def _facts(scope: Scope, store: BaseStore) -> Flow[Facts]:
     items = yield from listing(store, scope.namespace("facts"))
     return {item.key: cast("StoredFact", item.value) for item in items}
@@ -223,13 +246,6 @@ def _standing(facts: Facts) -> int:
 
 def _corrects(key: str, gone: Facts) -> bool:
     return any(fact["superseded_by"] == key for fact in gone.values())
-
-
-def _unnamed(part: _Part) -> list[str]:
-    """Keys of the entities that only forgotten facts were about."""
-    named = {entity_key(name) for fact in part.facts.values() for name in fact["entities"]}
-    left = [fact for key, fact in part.known.items() if key not in part.facts]
-    return sorted(named - {entity_key(name) for fact in left for name in (*fact["entities"], fact["subject"])})
 
 
 def _unsaid(facts: Iterable[StoredFact], message: StoredMessage) -> str:
@@ -256,8 +272,3 @@ def _changed(
         for message in messages
     ]
     return [message for message, old in zip(after, messages, strict=True) if message != old]
-
-
-def _message_op(scope: Scope, message: StoredMessage) -> Op:
-    place = scope.thread_messages(message["thread"])
-    return PutOp(place, message["id"], dict(message), index=INDEX_FIELDS if message["is_indexed"] else False)

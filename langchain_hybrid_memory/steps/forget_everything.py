@@ -34,7 +34,8 @@ def forget_everything(scope: Scope, store: BaseStore, checkpointer: BaseCheckpoi
     removed["threads"] += len(threads)
     remaining = yield from leave_no_trace(scope.home, store, checkpointer)
     yield from _clear(scope.namespace("threads"), store)
-    yield from _clear(scope.namespace("messages"), store)  # another process may have been embedding them
+    for kind in KINDS:  # another process may have been writing them
+        yield from _clear(scope.namespace(kind), store)
     yield from drop_queue(scope, store)
     if checkpointer is None and threads:
         remaining.append(f"checkpoints of {len(threads)} threads: no checkpointer was given")

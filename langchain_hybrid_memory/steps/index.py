@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import cast
+from collections.abc import Sequence
 
-from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
+from langgraph.store.base import BaseStore, Op, PutOp
 
-from langchain_hybrid_memory._flow import Flow, batch
-from langchain_hybrid_memory.records import StoredMark, StoredMessage
+from langchain_hybrid_memory._flow import Flow
+from langchain_hybrid_memory.records import StoredMessage
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.load import Episode, load_messages
-from langchain_hybrid_memory.steps.marks import blanked, mark_key
+from langchain_hybrid_memory.steps.take_back import gone_threads, without_forgotten
+from langchain_hybrid_memory.steps.writes import message_op, write
 
-INDEX_FIELDS = ["text"]
-"""What of a message or fact is embedded."""
 EPISODES_A_BATCH = 64
 
 
@@ -36,72 +33,33 @@ def index(scope: Scope, store: BaseStore, queue: Sequence[Episode]) -> Flow[int]
     for start in range(0, len(waiting), EPISODES_A_BATCH):
         episodes = waiting[start : start + EPISODES_A_BATCH]
         messages = yield from load_messages(scope, store, episodes)
-        fresh = yield from _blanked(scope, store, [message for message in messages if not message["is_indexed"]])
-        ops: list[Op] = [index_op(scope, message) for message in fresh]
+        waits: list[StoredMessage] = [{**said, "is_indexed": True} for said in messages if not said["is_indexed"]]
+        # the thread they were recorded from may still have held what was forgotten: recording does not look
+        fresh = yield from without_forgotten(scope, store, waits)
+        ops: list[Op] = [message_op(scope, message) for message in fresh]
         for episode in episodes:
             for key, entry in episode["entries"].items():
                 rest = {**entry, "is_indexed": True} if entry["learns"] else None
                 ops.append(PutOp(scope.pending, key, rest, index=False))
         yield from write(store, ops)
-        yield from write(store, (yield from _forgotten_meanwhile(scope, store, fresh, episodes)))
+        yield from write(store, (yield from _taken_back(scope, store, fresh, episodes)))
         embedded += len(fresh)
     return embedded
 
 
-def _forgotten_meanwhile(
+def _taken_back(
     scope: Scope, store: BaseStore, written: Sequence[StoredMessage], episodes: Sequence[Episode]
 ) -> Flow[list[Op]]:
     """The writes that take back what another process had forgotten before it was written anew here.
 
-    Embedding takes long enough for that. Whoever forgets a thread removes it from the list of threads and
-    after that looks for messages once more: where it still stands there, these will be found.
+    Embedding takes long enough for that.
     """
-    threads = dict.fromkeys(episode["thread"] for episode in episodes)
-    found = yield from batch(store, [GetOp(scope.namespace("threads"), thread) for thread in threads])
-    gone = set(threads) - {item.key for item in found if isinstance(item, Item)}
+    gone = yield from gone_threads(scope, store, (episode["thread"] for episode in episodes))
     entries = [key for episode in episodes if episode["thread"] in gone for key in episode["entries"]]
-    lost = [message for message in written if message["thread"] in gone]
     ops: list[Op] = [PutOp(scope.pending, key, None) for key in entries]
-    return ops + [PutOp(scope.thread_messages(message["thread"]), message["id"], None) for message in lost]
-
-
-def _blanked(scope: Scope, store: BaseStore, messages: Sequence[StoredMessage]) -> Flow[list[StoredMessage]]:
-    """Messages without the words in their context that were forgotten in the message they followed.
-
-    The thread they were recorded from may still have held them; recording, which a turn waits for, does not look.
-    """
-    keys = [mark_key(message["thread"], message.get("after") or "") for message in messages]
-    found = yield from batch(store, [GetOp(scope.namespace("forgotten"), key) for key in dict.fromkeys(keys)])
-    marks = {item.key: cast("StoredMark", item.value) for item in found if isinstance(item, Item)}
-    return [
-        {**message, "context": blanked(message["context"], marks.get(key))}
-        for message, key in zip(messages, keys, strict=True)
-    ]
-
-
-def write(store: BaseStore, ops: Iterable[Op]) -> Flow[None]:
-    """Run writes in one batch, or in as few as have each embedded text once: InMemoryStore refuses it twice in one.
-
-    What is not embedded goes last, so a queue entry is only ever marked or removed after what it stands for.
-    """
-    rounds: list[list[Op]] = [[]]
-    seen: Counter[str] = Counter()
-    rest: list[Op] = []
-    for op in ops:
-        if not isinstance(op, PutOp) or op.value is None or op.index is False:
-            rest.append(op)
-            continue
-        text = str(op.value["text"])
-        if seen[text] == len(rounds):
-            rounds.append([])
-        rounds[seen[text]].append(op)
-        seen[text] += 1
-    rounds[-1] = [*rounds[-1], *rest]
-    for each in rounds:
-        yield from batch(store, each)
-
-
-def index_op(scope: Scope, message: StoredMessage) -> PutOp:
-    """The write that embeds a message."""
-    namespace = scope.thread_messages(message["thread"])
-    return PutOp(namespace, message["id"], {**message, "is_indexed": True}, index=INDEX_FIELDS)
+    for message, left in zip(written, (yield from without_forgotten(scope, store, written)), strict=True):
+        if message["thread"] in gone:
+            ops.append(PutOp(scope.thread_messages(message["thread"]), message["id"], None))
+        elif left != message:
+            ops.append(message_op(scope, left))
+    return ops

@@ -27,7 +27,7 @@ from langchain_hybrid_memory.questions import is_asked
 from langchain_hybrid_memory.records import SAVED, Facts, StoredMessage, entity_key, fingerprint, to_iso
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.consolidate import fact_op, get_facts, search_facts
+from langchain_hybrid_memory.steps.consolidate import get_facts, search_facts
 from langchain_hybrid_memory.steps.entities import (
     Entities,
     aliases_of,
@@ -39,10 +39,10 @@ from langchain_hybrid_memory.steps.entities import (
     spellings,
 )
 from langchain_hybrid_memory.steps.ground import SPELLINGS_OF_USER, USER, Candidate, claim_of, gives_orders, is_quoted
-from langchain_hybrid_memory.steps.index import write
 from langchain_hybrid_memory.steps.marks import is_forgotten, load_marks, mark_key
 from langchain_hybrid_memory.steps.settle import Settlement, is_current, settle
 from langchain_hybrid_memory.steps.stage import discarding
+from langchain_hybrid_memory.steps.writes import fact_op, write
 
 PROMPT = "save_memory"
 """Noted with a fact as the prompt that drew it."""

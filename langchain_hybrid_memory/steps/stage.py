@@ -21,9 +21,8 @@ from langchain_hybrid_memory.records import (
     is_held,
 )
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.consolidate import fact_op
-from langchain_hybrid_memory.steps.index import write
 from langchain_hybrid_memory.steps.load import Episode, load
+from langchain_hybrid_memory.steps.writes import fact_op, write
 
 PLAN = "plan"
 

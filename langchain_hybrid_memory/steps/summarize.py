@@ -53,6 +53,9 @@ def summarize(
             return 0
         digest = _folded(digest, answer.text.strip(), portion, tokens=2 * config.summary_tokens, count=count)
         yield from batch(store, [PutOp(scope.namespace("summaries"), scope.thread_id, dict(digest), index=False)])
+        if (yield from _is_forgotten(scope, store, digest, [m for m in behind if m["id"] in _ids(portion)])):
+            yield from batch(store, [PutOp(scope.namespace("summaries"), scope.thread_id, None)])
+            return 0
     return len(leaving)
 
 

@@ -10,7 +10,7 @@ from langgraph.store.base import BaseStore
 from typing_extensions import TypedDict
 
 from langchain_hybrid_memory.prompts.extraction import ExtractedEntity, ExtractedFact, Extraction
-from langchain_hybrid_memory.records import Pending, StoredFact, StoredMessage, to_iso
+from langchain_hybrid_memory.records import Pending, StoredFact, StoredMessage, StoredThread, to_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.state import Branch, MemoryState, Recalled, ThreadSummary
 from langchain_hybrid_memory.steps.ground import claim_of
@@ -181,8 +181,15 @@ def queued(key: str, **more: Any) -> Episode:
     return cast("Episode", value | more)
 
 
+def open_threads(store: BaseStore, *messages: StoredMessage, scope: Scope = ALEX) -> None:
+    """Have the threads of messages on the list, as recording puts them there."""
+    for thread in {message["thread"] for message in messages}:
+        store.put(scope.namespace("threads"), thread, dict(StoredThread(last_at=iso(0), length=1)), index=False)
+
+
 def keep(store: BaseStore, *messages: StoredMessage, scope: Scope = ALEX) -> None:
     """Put messages on record."""
+    open_threads(store, *messages, scope=scope)
     for message in messages:
         index = ["text"] if message["is_indexed"] else False
         place = scope.thread_messages(message["thread"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
@@ -49,6 +49,31 @@ class WatchedStore(InMemoryStore):
 
     def _answer(self, ops: list[Op], results: list[Result]) -> list[Result]:  # noqa: ARG002 - for `LyingStore`
         return results
+
+
+class InterruptedStore(WatchedStore):
+    """A store that lets somebody else work on it before one of its batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._other: Callable[[], object] | None = None
+        self._left = 0
+
+    def let_in(self, other: Callable[[], object], *, before: int) -> None:
+        """Have somebody else work once so many more batches have run."""
+        self._other, self._left = other, before
+
+    @property
+    def has_let_in(self) -> bool:
+        """Whether the other one has worked."""
+        return self._other is None
+
+    def _note(self, ops: Iterable[Op]) -> list[Op]:
+        self._left -= 1
+        if self._other is not None and self._left < 0:
+            other, self._other = self._other, None
+            other()
+        return super()._note(ops)
 
 
 class LyingStore(WatchedStore):

@@ -14,7 +14,7 @@ from langchain_hybrid_memory.prompts.extraction import ExtractedEntity, Extracti
 from langchain_hybrid_memory.steps.consolidate import consolidate
 from langchain_hybrid_memory.steps.ground import ground, within_limits
 from langchain_hybrid_memory.steps.recall import shortened
-from tests.doubles.builders import ALEX, NOW, facts_in, know, known_fact, lives_in, said
+from tests.doubles.builders import ALEX, NOW, facts_in, know, known_fact, lives_in, open_threads, said
 from tests.doubles.embedding import WordEmbedding
 from tests.doubles.life import SECONDS, configured, learning_model, store_in_memory, talking_model
 from tests.doubles.stores import WatchedStore
@@ -68,6 +68,7 @@ def test_hundred_thousand_entities_and_facts_of_a_model_are_dropped_and_counted(
         facts=[lives_in("Lisbon")] * 100_000,
         entities=[entity(f"N{number}", *(f"alias {n}" for n in range(50))) for number in range(1_000)] * 100,
     )
+    open_threads(store, message)
     settled = run(consolidate(ALEX, store, [message], answer, neighbors=[], config=EXTRACT, now=NOW))
     assert settled.rejected["too many"] == 2 * 100_000 - EXTRACT.max_facts - EXTRACT.max_entities
     kept = store.search(ALEX.namespace("entities"), limit=1_000)

@@ -24,6 +24,7 @@ from tests.doubles.builders import (
     known_fact,
     lives_in,
     named,
+    open_threads,
     said,
 )
 from tests.doubles.stores import LyingStore
@@ -55,6 +56,8 @@ async def learn(
     config: ExtractConfig = ExtractConfig(),
 ) -> Settlement:
     said_now = [messages] if isinstance(messages, dict) else list(messages)
+    open_threads(store, *said_now, scope=scope)
+    store.forget_calls()
     flow = consolidate(
         scope,
         store,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from langgraph.store.base import PutOp
 
-from langchain_hybrid_memory.steps.index import EPISODES_A_BATCH, index, write
+from langchain_hybrid_memory.steps.index import EPISODES_A_BATCH, index
 from langchain_hybrid_memory.steps.load import load
 from langchain_hybrid_memory.steps.record import append, utterances
+from langchain_hybrid_memory.steps.writes import write
 from tests.doubles.builders import ALEX, NOW, ai, human, messages_in, queue_of, turns
 
 if TYPE_CHECKING:
