@@ -21,9 +21,11 @@ from langchain_hybrid_memory.claims import Claims, Urgency
 from langchain_hybrid_memory.config import ExtractionMode
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.errors import HybridMemoryError, describe
+from langchain_hybrid_memory.leases import leased
 from langchain_hybrid_memory.memorize import RECURSION_LIMIT, MemorizeState, memorize_graph
 from langchain_hybrid_memory.origins import Origin, current_origin, metadata_of
 from langchain_hybrid_memory.reports import Report, add_reports
+from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.status import Status, read_queue, read_status
 
 T = TypeVar("T")
@@ -111,11 +113,15 @@ class Background:
         capped = sum(self._capped.values())
         return (yield from read_status(self._core, self._total, capped=capped, running=self._claims.count))
 
-    def alone(self, user_id: str, flow: Flow[T], store: BaseStore) -> Flow[T]:
-        """Run a flow while no memorize run of this process touches the user; what was asked for meanwhile runs next."""
+    def alone(self, scope: Scope, flow: Flow[T], store: BaseStore) -> Flow[T]:
+        """Run a flow while nobody learns for the user, in no process as far as the store can tell.
+
+        What was asked for meanwhile runs next.
+        """
+        user_id = scope.user_id
         yield from self._hold(user_id)
         with self._claims.released_on_failure(user_id):
-            value = yield from flow
+            value = yield from leased(flow, scope, store, owner=self.owner, now=self._core.now)
         if not self._claims.end(user_id):
             yield from self._start(user_id, store)
         return value

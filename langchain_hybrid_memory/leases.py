@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from langgraph.store.base import BaseStore, GetOp, Item, PutOp
 from langgraph.store.memory import InMemoryStore
 
-from langchain_hybrid_memory._flow import Flow, batch
+from langchain_hybrid_memory._flow import Flow, attempt, batch, value_of
 from langchain_hybrid_memory.records import from_iso, to_iso
 from langchain_hybrid_memory.scope import Scope, encode
 
+T = TypeVar("T")
+
 LEASE_SECONDS = 60.0
 """A lease is renewed before each model call, so this has to outlast one; a process that died holds it so long."""
+
+
+def leased(flow: Flow[T], scope: Scope, store: BaseStore, *, owner: str, now: Callable[[], datetime]) -> Flow[T]:
+    """Run a flow with the lease on a user, taken from whoever holds it: they stop before their next model call."""
+    yield from take_lease(scope, store, owner=owner, now=now(), is_forced=True)
+    outcome = yield from attempt(flow)
+    yield from attempt(release_lease(scope, store, owner=owner, now=now()))
+    return value_of(outcome)
 
 
 def is_shared(store: BaseStore) -> bool:

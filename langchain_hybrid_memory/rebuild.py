@@ -14,7 +14,6 @@ from langchain_hybrid_memory._flow import Flow, invoke, listing
 from langchain_hybrid_memory.cards import Returned
 from langchain_hybrid_memory.core import Core
 from langchain_hybrid_memory.errors import ConfigurationError, ExtractionError
-from langchain_hybrid_memory.leases import release_lease, take_lease
 from langchain_hybrid_memory.memorize import RECURSION_LIMIT, MemorizeState, memorize_graph
 from langchain_hybrid_memory.records import StoredMessage
 from langchain_hybrid_memory.reports import Report, add_reports
@@ -65,7 +64,6 @@ def rebuild(scope: Scope, core: Core, store: BaseStore, *, owner: str, on_progre
     if not core.learns:
         msg = "rebuilding needs a model to learn with: give HybridMemory one"
         raise ConfigurationError(msg)
-    yield from take_lease(scope, store, owner=owner, now=core.now(), is_forced=True)
     yield from finish(scope, store)
     items = yield from listing(store, scope.namespace("messages"))
     messages = [cast("StoredMessage", item.value) for item in items if not item.value.get("is_abandoned")]
@@ -80,7 +78,6 @@ def rebuild(scope: Scope, core: Core, store: BaseStore, *, owner: str, on_progre
             waiting = waiting[taken:]
     failed = len(episodes) - len(run.done)
     if failed:
-        yield from release_lease(scope, store, owner=owner, now=core.now())
         reason = next(reversed(run.report.get("errors", [])), "no reason given")
         msg = (
             f"{failed} of {len(episodes)} turns could not be learned again ({reason}); what was known stays as it was. "
@@ -88,7 +85,6 @@ def rebuild(scope: Scope, core: Core, store: BaseStore, *, owner: str, on_progre
         )
         raise ExtractionError(msg)
     yield from swap(scope, store, run.done)
-    yield from release_lease(scope, store, owner=owner, now=core.now())
     _tell(on_progress, len(episodes), len(episodes))
     return _rebuilt(run.report, len(episodes))
 

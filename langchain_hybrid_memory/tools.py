@@ -132,7 +132,7 @@ class _Tools:
         )
         core = self.core
         saving = save(statement, _said(runtime), scope, store, config=core.extract, redact=core.redact, now=core.now())
-        saved = yield from self.background.alone(scope.user_id, saving, store)
+        saved = yield from self.background.alone(scope, saving, store)
         ids = [saved.fact.id] if saved.fact else []
         if ids:
             counts = {"learned": saved.is_new, "confirmed": not saved.is_new, "superseded": len(saved.ended)}
@@ -148,7 +148,7 @@ class _Tools:
             return _answer("forget_memory", _unclear(request.fact, meant))
         store, fact = self.core.store(), meant[0]
         forgetting = forget_fact(scope, store, fact.id, now=self.core.now())
-        receipt = yield from self.background.alone(scope.user_id, forgetting, store)
+        receipt = yield from self.background.alone(scope, forgetting, store)
         counts = ", ".join(f"{count} {kind}" for kind, count in receipt.removed.items())
         remaining = f" Not removed: {'; '.join(receipt.remaining)}." if receipt.remaining else ""
         return _answer("forget_memory", f"Forgotten: {counts}.{remaining} Do not mention it again.", [fact.id])

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
-from langgraph.store.base import BaseStore
 
 from langchain_hybrid_memory._flow import Flow, arun, run
 from langchain_hybrid_memory.background import Background
 from langchain_hybrid_memory.core import Core
-from langchain_hybrid_memory.leases import release_lease, take_lease
 from langchain_hybrid_memory.memories import Receipt
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.export import Progress, export, restore
 from langchain_hybrid_memory.steps.forget import forget_fact, forget_message, forget_thread
 from langchain_hybrid_memory.steps.forget_everything import drop_queue, forget_everything
 
-T = TypeVar("T")
-
 LATE_SECONDS = 10.0
-"""So long forgetting everything waits for steps of turns that missed their deadline and still run."""
+"""So long forgetting waits for steps of turns that missed their deadline and still run."""
 LATE = "what a turn that missed its deadline is still writing: forget again when the store answers"
 
 
@@ -136,45 +132,34 @@ class UserData:
 
     def _export(self, path: Path, on_progress: Progress | None) -> Flow[int]:
         store = self._core.store()
-        return self._alone(export(self._scope, store, path, on_progress=on_progress), store)
+        return self._background.alone(self._scope, export(self._scope, store, path, on_progress=on_progress), store)
 
     def _restore(self, path: Path, on_progress: Progress | None) -> Flow[int]:
         store = self._core.store()
-        return self._alone(restore(self._scope, store, path, on_progress=on_progress), store)
+        return self._background.alone(self._scope, restore(self._scope, store, path, on_progress=on_progress), store)
 
     def _forget(self, fact_id: str) -> Flow[Receipt]:
         store, now = self._core.store(), self._core.now()
-        forgetting = forget_fact(self._scope, store, fact_id, now=now, checkpointer=self._checkpointer)
-        return self._alone(forgetting, store)
+        return self._forgetting(forget_fact(self._scope, store, fact_id, now=now, checkpointer=self._checkpointer))
 
     def _forget_message(self, thread_id: str, message_id: str) -> Flow[Receipt]:
         store, now, scope = self._core.store(), self._core.now(), self._in_thread(thread_id)
-        forgetting = forget_message(scope, store, message_id, now=now, checkpointer=self._checkpointer)
-        return self._alone(forgetting, store)
+        return self._forgetting(forget_message(scope, store, message_id, now=now, checkpointer=self._checkpointer))
 
     def _forget_thread(self, thread_id: str) -> Flow[Receipt]:
         store = self._core.store()
-        forgetting = forget_thread(self._in_thread(thread_id), store, checkpointer=self._checkpointer)
-        return self._alone(forgetting, store)
+        return self._forgetting(forget_thread(self._in_thread(thread_id), store, checkpointer=self._checkpointer))
 
     def _forget_everything(self) -> Flow[Receipt]:
         store = self._core.store()
         count = yield from drop_queue(self._scope, store)  # so that whoever learns finds nothing more to do
+        receipt = yield from self._forgetting(forget_everything(self._scope, store, self._checkpointer))
+        return replace(
+            receipt, removed={**receipt.removed, "queue entries": count + receipt.removed.get("queue entries", 0)}
+        )
+
+    def _forgetting(self, flow: Flow[Receipt]) -> Flow[Receipt]:
+        """Forget while nobody learns, once the steps of turns that missed their deadline have ended."""
         is_done = yield from self._core.patience.until_none_is_left(LATE_SECONDS)
-        forgetting = forget_everything(self._scope, store, self._checkpointer)
-        receipt = yield from self._alone(forgetting, store)
-        removed = {**receipt.removed, "queue entries": count + receipt.removed.get("queue entries", 0)}
-        late = () if is_done else (LATE,)
-        return replace(receipt, removed=removed, remaining=(*receipt.remaining, *late))
-
-    def _alone(self, flow: Flow[T], store: BaseStore) -> Flow[T]:
-        """Run a flow while nobody learns for this user, in no process as far as the store can tell."""
-
-        def leased() -> Flow[T]:
-            owner, now = self._background.owner, self._core.now
-            yield from take_lease(self._scope, store, owner=owner, now=now(), is_forced=True)
-            value = yield from flow
-            yield from release_lease(self._scope, store, owner=owner, now=now())
-            return value
-
-        return (yield from self._background.alone(self._scope.user_id, leased(), store))
+        receipt = yield from self._background.alone(self._scope, flow, self._core.store())
+        return receipt if is_done else replace(receipt, remaining=(*receipt.remaining, LATE))

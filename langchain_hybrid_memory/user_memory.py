@@ -277,12 +277,12 @@ class UserMemory(UserData):
     def _pin(self, fact_id: str, *, is_pinned: bool) -> Flow[Fact]:
         store = self._core.store()
         pinning = pin(self._scope, store, fact_id, is_pinned=is_pinned)
-        return self._background.alone(self._scope.user_id, pinning, store)
+        return self._background.alone(self._scope, pinning, store)
 
     def _edit(self, fact_id: str, text: str) -> Flow[Fact]:
         store = self._core.store()
         editing = edit(self._scope, store, fact_id, self._core.remembering()(text), now=self._core.now())
-        return self._background.alone(self._scope.user_id, editing, store)
+        return self._background.alone(self._scope, editing, store)
 
     def _summary(self, thread_id: str) -> Flow[str]:
         (item,) = yield from batch(self._core.store(), [GetOp(self._scope.namespace("summaries"), thread_id)])
@@ -291,7 +291,7 @@ class UserMemory(UserData):
     def _rebuild(self, on_progress: Progress | None) -> Flow[Rebuilt]:
         store = self._core.store()
         rebuilding = rebuild(self._scope, self._core, store, owner=self._background.owner, on_progress=on_progress)
-        return (yield from self._background.alone(self._scope.user_id, rebuilding, store))
+        return (yield from self._background.alone(self._scope, rebuilding, store))
 
 
 def _limited(config: RecallConfig, limit: int | None, budget_tokens: int | None) -> RecallConfig:

@@ -45,7 +45,8 @@ async def test_three_processes_know_what_the_first_was_told(tmp_path: Path) -> N
 
 async def test_process_leaves_at_once_while_it_learns_and_the_next_one_takes_over(tmp_path: Path, mode: Mode) -> None:
     errors = await asyncio.to_thread(leave, mode, tmp_path / "memory")
-    assert not [line for line in errors.splitlines() if "Task" in line or "never" in line or "Traceback" in line]
+    lines = [line for line in errors.splitlines() if not line.startswith("Executing ")]  # that it was slow
+    assert not [line for line in lines if "Task" in line or "never" in line or "Traceback" in line]
     async with open_life(mode, tmp_path, brain=learning_model()) as life:
         assert (await life.call(life.memory, "status")).pending == 1
         await life.say("I prefer tea.", thread="second")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_hybrid_memory import HybridMemory
@@ -79,6 +80,20 @@ async def test_user_another_process_learns_for_is_left_alone(mode: Mode) -> None
     assert (status.pending, status.calls) == (1, 0)
     assert (await worker.flush()).pending == 0, "who asks for it by name gets it"
     assert [fact.value for fact in await life.facts()] == ["Lisbon"]
+
+
+@pytest.mark.parametrize("change", ["pin", "edit", "forget", "rebuild"])
+async def test_who_learns_elsewhere_loses_the_lease_to_what_the_user_asks_for(mode: Mode, change: str) -> None:
+    store, drive = shared(), Driver(mode)
+    life = live(mode, learning_model(), store)
+    await life.say("I live in Lisbon.")
+    await life.flush()
+    (fact,) = await life.facts()
+    alex, now = life.memory.for_user("alex"), life.memory._core.now()
+    await drive(take_lease(alex._scope, store, owner="elsewhere", now=now, is_forced=False))
+    given = {"pin": [fact.id], "edit": [fact.id, "The user lives in Porto."], "forget": [fact.id]}
+    await life.call(alex, change, *given.get(change, []))
+    assert await drive(take_lease(alex._scope, store, owner="a third", now=now, is_forced=False)), "it was given back"
 
 
 async def test_lease_ends_with_the_work(mode: Mode) -> None:
