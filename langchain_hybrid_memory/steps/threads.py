@@ -7,18 +7,21 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, Checkpoint, CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 
-from langchain_hybrid_memory._flow import Call, Flow, blocking
+from langchain_hybrid_memory._flow import Call, Flow, attempt, blocking, value_of
 from langchain_hybrid_memory.steps.marks import BLANK
+from langchain_hybrid_memory.storable import storable
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+T = TypeVar("T")
 
 Fate: TypeAlias = Literal["untouched", "rewritten", "deleted"]
 Checkpointer: TypeAlias = BaseCheckpointSaver[Any]
@@ -51,9 +54,9 @@ class _Survey:
             self.facts |= set(held["keys"]) if isinstance(held, dict) else set()
 
 
-def delete_thread(checkpointer: Checkpointer, thread: str) -> Call[None]:
+def delete_thread(checkpointer: Checkpointer, thread: str) -> Flow[None]:
     """Delete every checkpoint of a thread."""
-    return _asked(checkpointer, "delete_thread", thread)
+    return _if_it_can(checkpointer, thread, _asked(checkpointer, "delete_thread", thread))
 
 
 def rewrite_thread(
@@ -76,8 +79,8 @@ def rewrite_thread(
         facts: Keys of the facts that are forgotten.
         is_named: Whether one of them was said in this thread; else it counts whether one was brought back there.
     """
-    survey = yield from _survey(checkpointer, thread)
-    if survey.latest is None and not survey.is_nested:
+    survey = yield from _if_it_can(checkpointer, thread, _survey(checkpointer, thread))
+    if survey is None or (survey.latest is None and not survey.is_nested):
         return "untouched"
     if not is_named and not survey.facts & set(facts):
         return "untouched"
@@ -164,6 +167,18 @@ async def _ascrub(saver: AsyncSqliteSaver) -> bool:
 
 def _is_done(answers: Sequence[Sequence[Any]]) -> bool:
     return not answers[-1][0][0]
+
+
+def _if_it_can(checkpointer: Checkpointer, thread: str, asking: Call[T]) -> Flow[T | None]:
+    """Ask about a thread; `None` where its id cannot be sent to the checkpointer, which so holds nothing under it.
+
+    Postgres refuses NUL, and no encoder takes a lone surrogate.
+    """
+    outcome = yield from attempt(asking)
+    if outcome.error is None or storable(thread) == thread:
+        return value_of(outcome)
+    yield from _survey(checkpointer, "any other")  # raises if it was not the id
+    return None
 
 
 def _survey(checkpointer: Checkpointer, thread: str) -> Call[_Survey]:

@@ -60,8 +60,10 @@ async def test_odd_ids_and_words_are_remembered_and_forgotten_over_any_store(
     kind: str, mode: Mode, call: Door, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     where, no_server = request.getfixturevalue("postgres") if kind == "postgres" else "", cast("Any", None)
-    async with Backends(mode, tmp_path, where, no_server).store(kind) as store:
-        memory = HybridMemory(learning_model(), store=store, memorize=AT_ONCE)
+    backends = Backends(mode, tmp_path, where, no_server)
+    saving = "postgres" if kind == "postgres" else "sqlite"
+    async with backends.store(kind) as store, backends.checkpointer(saving) as checkpointer:
+        memory = HybridMemory(learning_model(), store=store, memorize=AT_ONCE, checkpointer=checkpointer)
         for odd in ODD:
             user = memory.for_user(odd)
             await call(user, "record", [{"role": "user", "content": f"I like {odd} tea.", "id": odd}], thread_id=odd)
@@ -70,6 +72,9 @@ async def test_odd_ids_and_words_are_remembered_and_forgotten_over_any_store(
             user = memory.for_user(odd)
             hits = await call(user, "recall", "tea")
             assert f"I like {odd} tea." in [hit.text for hit in hits]
+            assert (await call(user, "forget_message", odd, odd)).removed["messages"] == 1
+            await call(user, "record", [{"role": "user", "content": "Hi.", "id": "other"}], thread_id=f"{odd}2")
+            assert (await call(user, "forget_thread", f"{odd}2")).removed["messages"] == 1
             await call(user, "forget_everything")
             assert not await call(user, "recall", "tea")
         assert not await call(store, "search", ("memory",), limit=100)
