@@ -79,7 +79,12 @@ def query_weights(query: str) -> dict[str, float]:
 
 def coverage(weights: Mapping[str, float], terms: Collection[str]) -> float:
     """The share of a query's weighted terms that are among an item's terms, in [0, 1]."""
-    return min(1.0, round(sum(weight for term, weight in weights.items() if term in terms), 6))
+    return as_coverage(sum(weight for term, weight in weights.items() if term in terms))
+
+
+def as_coverage(share: float) -> float:
+    """A sum of shares without what rounding adds to it, in [0, 1]."""
+    return min(1.0, round(share, 6))
 
 
 class TermCounter:

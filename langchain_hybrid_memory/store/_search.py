@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from langchain_hybrid_memory.keywords import coverage, match_any
+from langchain_hybrid_memory.keywords import as_coverage, coverage, match_any
 from langchain_hybrid_memory.store._items import HybridItem, Row, Signals, namespace_range
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
 from langchain_hybrid_memory.store._shards import LARGE
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from langgraph.store.base import Item
 
@@ -36,12 +36,13 @@ WIDE: Final = 4
 """With a filter, so many times more are asked for first: most filters let many items pass."""
 KEYWORD_ROWS: Final = 500
 """In a large scope, the items with the query's rarest terms, up to so many, compete to be keyword candidates."""
-BY_ROW: Final = 200
-"""Up to so many items, reading the words of each is faster than asking the keyword index."""
+MENTIONS: Final = 4
+"""Where the query's terms have more mentions than this for each item, reading the items' words is faster than finding
+the mentions."""
 UNLIMITED: Final = -1
 FREQUENCIES: Final = "SELECT term, doc FROM temp.frequency WHERE term IN (SELECT value FROM json_each(?))"
 NEWEST_MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ? ORDER BY rowid DESC LIMIT ?"
-MATCHING_WORDS: Final = "SELECT rowid, words FROM keyword WHERE keyword MATCH ?"
+MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ?"
 WORDS: Final = "SELECT rowid, words FROM keyword WHERE rowid IN (SELECT value FROM json_each(?))"
 SELECT_ROW: Final = "SELECT id, namespace, key, value, created_at, updated_at FROM item"
 
@@ -138,12 +139,27 @@ class Reader(NamedTuple):
 
     def _covered(self, op: Search, items: Collection[int]) -> dict[int, float]:
         """The keyword signal of the items, at least of those among them that share a term with the query."""
-        needles = {term: f" {term} " for term in op.weights}
-        texts = ((item, f" {words} ") for item, words in self._words(op, items).items())
+        frequencies = self._frequencies(op)
+        terms = {term: share for term, share in op.weights.items() if term in frequencies}
+        if sum(frequencies.values()) > MENTIONS * len(items):
+            return self._covered_by_row(terms, items)
+        shares: defaultdict[int, float] = defaultdict(float)
+        for term, share in terms.items():
+            for (item,) in self.connection.execute(MATCHES, (self._match(op, [term]),)):
+                shares[item] += share
+        return {item: as_coverage(share) for item, share in shares.items()}
+
+    def _covered_by_row(self, terms: Mapping[str, float], items: Collection[int]) -> dict[int, float]:
+        needles = {term: f" {term} " for term in terms}
+        rows = self.connection.execute(WORDS, (json.dumps(list(items)),))
+        texts = ((item, f" {words} ") for item, words in rows)
         return {
-            item: coverage(op.weights, [term for term, needle in needles.items() if needle in text])
-            for item, text in texts
+            item: coverage(terms, [term for term, needle in needles.items() if needle in text]) for item, text in texts
         }
+
+    def _frequencies(self, op: Search) -> dict[str, int]:
+        """How many items of the whole catalog hold each of the query's terms; none are left out."""
+        return dict(self.connection.execute(FREQUENCIES, (json.dumps(list(op.weights)),)))
 
     def _holding(self, condition: Condition, items: Collection[int]) -> list[int]:
         """Those of some items that meet a condition, in the same order."""
@@ -158,7 +174,7 @@ class Reader(NamedTuple):
         and Beyond", 2009), those rarest in the whole catalog first, until they name enough items of the scope: ranking
         all that hold a common term takes longer than everything else together, and changes little.
         """
-        frequencies = dict(self.connection.execute(FREQUENCIES, (json.dumps(list(op.weights)),)))
+        frequencies = self._frequencies(op)
         total = self.connection.execute("SELECT max(id) FROM item").fetchone()[0]
         room = KEYWORD_ROWS
         scores: defaultdict[int, float] = defaultdict(float)
@@ -177,14 +193,6 @@ class Reader(NamedTuple):
         expression = f"words : ({match_any(terms)})"
         has_others = op.prefix and lies_outside(self.connection, op.prefix)
         return f"scope : {scope_term(op.prefix)} AND {expression}" if has_others else expression
-
-    def _words(self, op: Search, items: Collection[int]) -> dict[int, str]:
-        """The keyword text of items, at least of those among them that share a term with the query."""
-        if not op.weights:
-            return {}
-        if len(items) > BY_ROW:
-            return dict(self.connection.execute(MATCHING_WORDS, (self._match(op, op.weights),)))
-        return dict(self.connection.execute(WORDS, (json.dumps(list(items)),)))
 
     def _cosines(self, embedding: bytes, items: Iterable[int]) -> dict[int, float]:
         """The cosine of each item's best vector, from the catalog's copy whichever way the item was found."""
