@@ -6,7 +6,6 @@ import json
 import math
 from collections import defaultdict
 from itertools import islice
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +14,7 @@ from langchain_hybrid_memory.keywords import as_coverage, coverage, match_any
 from langchain_hybrid_memory.store._items import HybridItem, Row, Signals, namespace_range
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
 from langchain_hybrid_memory.store._shards import LARGE
+from langchain_hybrid_memory.store._vector_cache import VectorCache
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from langgraph.store.base import Item
 
     from langchain_hybrid_memory.store._filters import Condition
+    from langchain_hybrid_memory.store._vector_cache import Version
 
 POOL: Final = 100
 """In a large scope, so many of the nearest items are candidates, and so many of the best keyword matches."""
@@ -75,11 +76,13 @@ class Reader(NamedTuple):
     Attributes:
         connection: A reader inside its transaction.
         nearest: The way to the vector index.
+        vectors: The way to the vectors.
         read: Collects the ids of items whose life the reading prolongs.
     """
 
     connection: sqlite3.Connection
     nearest: Nearest
+    vectors: VectorCache
     read: list[int]
 
     def look_up(self, op: Get) -> Item | None:
@@ -98,14 +101,14 @@ class Reader(NamedTuple):
         """
         if embedding is None:
             found = newest(self.connection, op.prefix, op.condition, limit=op.limit, offset=op.offset)
-            return self._fetch(op, [Ranked(item) for item in found])
+            return self._fetch(op, [Ranked(item) for item, _ in found])
         ranked = self._rank(op, embedding)
         if op.offset + op.limit > len(ranked):
             seen = {found.item for found in ranked}
-            others = [item for item in newest(self.connection, op.prefix, op.condition) if item not in seen]
+            others = [each for each in newest(self.connection, op.prefix, op.condition) if each[0] not in seen]
             ranked += self._score(op, others, embedding)
             scored = {found.item for found in ranked}
-            ranked += [Ranked(item) for item in others if item not in scored]
+            ranked += [Ranked(item) for item, _ in others if item not in scored]
         return self._fetch(op, _best_first(ranked[op.offset : op.offset + op.limit]))
 
     def _rank(self, op: Search, embedding: bytes) -> list[Ranked]:
@@ -121,21 +124,28 @@ class Reader(NamedTuple):
         if op.condition is not None:
             near = self._holding(op.condition, near)
             if len(near) < pool:
-                items = list(newest(self.connection, op.prefix, op.condition))
-                if len(items) <= LARGE:
-                    return self._score(op, items, embedding)
+                versions = list(newest(self.connection, op.prefix, op.condition))
+                if len(versions) <= LARGE:
+                    return self._score(op, versions, embedding)
+                items = [item for item, _ in versions]
                 near = self.nearest(embedding, prefix=op.prefix, items=items, count=pool)
         return self._score(op, self._newest_first(op, {*near, *self._keyword_candidates(op, pool)}), embedding)
 
-    def _score(self, op: Search, items: list[int], embedding: bytes) -> list[Ranked]:
-        """Score the items that have a vector or a word of the query; best first, ties in the order of `items`."""
-        cosines, covered = self._cosines(embedding, items), self._covered(op, items)
-        known = [item for item in items if item in cosines or covered.get(item)]
-        near = [cosines.get(item, 0.0) for item in known]
-        shared = [covered.get(item, 0.0) for item in known]
-        scores = ((1 - op.keyword_share) * np.array(near) + op.keyword_share * np.array(shared)).round(6)
-        ranked = [*map(Ranked._make, zip(known, scores.tolist(), near, shared, strict=True))]
-        return [ranked[place] for place in np.argsort(-scores, kind="stable").tolist()]
+    def _score(self, op: Search, versions: list[Version], embedding: bytes) -> list[Ranked]:
+        """Score the items that have a vector or a word of the query, and return those up to the end of the page.
+
+        Best first; ties stay in the order of `versions`.
+        """
+        covered = self._covered(op, [item for item, _ in versions])
+        cosines = self.vectors.read(self.connection, versions).cosines(embedding, len(versions))
+        shared = np.array([covered.get(item, 0.0) for item, _ in versions])
+        known = np.flatnonzero(~np.isnan(cosines) | (shared > 0))
+        near, shared = np.nan_to_num(cosines[known]), shared[known]
+        scores = ((1 - op.keyword_share) * near + op.keyword_share * shared).round(6)
+        best = np.argsort(-scores, kind="stable")[: op.offset + op.limit]
+        items = [versions[place][0] for place in known[best].tolist()]
+        columns = (column[best].tolist() for column in (scores, near, shared))
+        return [*map(Ranked._make, zip(items, *columns, strict=True))]
 
     def _covered(self, op: Search, items: Collection[int]) -> dict[int, float]:
         """The keyword signal of the items, at least of those among them that share a term with the query."""
@@ -194,31 +204,17 @@ class Reader(NamedTuple):
         has_others = op.prefix and lies_outside(self.connection, op.prefix)
         return f"scope : {scope_term(op.prefix)} AND {expression}" if has_others else expression
 
-    def _cosines(self, embedding: bytes, items: Iterable[int]) -> dict[int, float]:
-        """The cosine of each item's best vector, from the catalog's copy whichever way the item was found."""
-        sql = "SELECT item, embedding FROM vector WHERE item IN (SELECT value FROM json_each(?))"
-        rows = self.connection.execute(sql, (json.dumps(list(items)),)).fetchall()
-        if not rows:
-            return {}
-        query = np.frombuffer(embedding, dtype=np.float32).astype(np.float64)
-        matrix = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32).reshape(len(rows), -1)
-        norms = np.linalg.norm(matrix, axis=1).astype(np.float64) * np.linalg.norm(query)
-        products = np.einsum("ij,j->i", matrix, query)  # one row never depends on the others, as it may with BLAS
-        cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
-        pairs = zip((item for item, _ in rows), cosines.clip(0.0, 1.0).round(6).tolist(), strict=True)
-        return dict(sorted(pairs, key=itemgetter(1)))  # the best of an item's comes last, and stays
-
-    def _newest_first(self, op: Search, items: Collection[int]) -> list[int]:
+    def _newest_first(self, op: Search, items: Collection[int]) -> list[Version]:
         """Those items that are in the scope, the last written first.
 
         The vector index was asked at a later moment than this snapshot's, when the id of an item deleted since may have
         become another's.
         """
         sql = (
-            "SELECT id FROM item WHERE id IN (SELECT value FROM json_each(?)) AND namespace >= ? AND namespace < ? "
-            "ORDER BY updated_at DESC"
+            "SELECT id, updated_at FROM item WHERE id IN (SELECT value FROM json_each(?)) "
+            "AND namespace >= ? AND namespace < ? ORDER BY updated_at DESC"
         )
-        return [row[0] for row in self.connection.execute(sql, (json.dumps(list(items)), *namespace_range(op.prefix)))]
+        return self.connection.execute(sql, (json.dumps(list(items)), *namespace_range(op.prefix))).fetchall()
 
     def _fetch(self, op: Search, page: list[Ranked]) -> list[HybridItem]:
         self.read.extend(found.item for found in page if op.refresh)
@@ -252,18 +248,18 @@ def newest(
     *,
     limit: int = UNLIMITED,
     offset: int = 0,
-) -> Iterator[int]:
-    """Ids of the items below a prefix that meet a condition, the last written first."""
+) -> Iterator[Version]:
+    """The items below a prefix that meet a condition, the last written first."""
     below = "item.namespace >= ? AND item.namespace < ?" if prefix else "1"
     parameters = namespace_range(prefix) if prefix else ()
     order = f"FROM item WHERE {below} {{}} ORDER BY item.updated_at DESC"
     if condition is None:
-        sql = f"SELECT item.id {order.format('')} LIMIT ? OFFSET ?"
-        return (row[0] for row in connection.execute(sql, (*parameters, limit, offset)))
+        sql = f"SELECT item.id, item.updated_at {order.format('')} LIMIT ? OFFSET ?"
+        return connection.execute(sql, (*parameters, limit, offset))
     doubtful = "CASE WHEN typeof(item.value) = 'blob' OR NOT ? THEN item.value END"
-    sql = f"SELECT item.id, {doubtful} {order.format(f'AND {condition.sql}')}"
+    sql = f"SELECT item.id, item.updated_at, {doubtful} {order.format(f'AND {condition.sql}')}"
     rows = connection.execute(sql, (condition.is_decided, *parameters, *condition.parameters))
-    matching = (item for item, value in rows if value is None or condition.holds(json.loads(value)))
+    matching = ((item, at) for item, at, value in rows if value is None or condition.holds(json.loads(value)))
     return islice(matching, offset, None if limit == UNLIMITED else offset + limit)
 
 
