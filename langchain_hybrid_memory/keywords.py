@@ -125,9 +125,9 @@ def is_unspaced(text: str) -> bool:
     return not text.isascii() and FIRST_UNSPACED.search(text) is not None
 
 
-def match_any(terms: Iterable[str]) -> str:
-    """The FTS5 expression for items with at least one of the terms; every term is quoted, so none is syntax."""
-    return " OR ".join(f'"{term}"' for term in terms)
+def matching(term: str) -> str:
+    """The FTS5 expression for items with a term, which is quoted, so that none is syntax."""
+    return f'"{term}"'
 
 
 @lru_cache(maxsize=65_536)

@@ -64,7 +64,7 @@ def answer(pool: Pool) -> Values:
     Where nothing is asked the neighbor's words mislead, so they do not count.
     """
     sizes = pool.mark(len(each.before) for each in pool.candidates)
-    follows_question = pool.mark(not QUESTION_MARKS.isdisjoint(each.before) for each in pool.candidates)
+    follows_question = pool.mark(any(mark in each.before for mark in QUESTION_MARKS) for each in pool.candidates)
     return pool.bm25(pool.in_before, sizes) * follows_question
 
 

@@ -183,7 +183,7 @@ def fit_hits(hits: Sequence[Hit], config: RecallConfig, count: TokenCounter) -> 
 
     room = config.budget_tokens - count(render([], item_tokens=config.item_tokens, count=count)) - 1
     priced = ((brief, cost(brief)) for brief in (_brief(hit, config, count) for hit in hits))
-    chosen = fit(priced, budget=room, cost=itemgetter(1))[: config.limit]
+    chosen = fit(priced, budget=room, cost=itemgetter(1), limit=config.limit)
     room -= sum(price for _, price in chosen)
     shown: list[Hit] = []
     for brief, price in chosen:

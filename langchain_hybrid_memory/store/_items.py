@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langgraph.store.base import InvalidNamespaceError, Item, SearchItem
@@ -45,15 +46,9 @@ class HybridItem(SearchItem):
 
     def __init__(self, item: Item, *, score: float | None = None, signals: Signals | None = None) -> None:
         """Copy an item and add what the search knows about it."""
-        super().__init__(
-            namespace=item.namespace,
-            key=item.key,
-            value=item.value,
-            created_at=item.created_at,
-            updated_at=item.updated_at,
-            score=score,
-        )
-        self.signals = signals
+        self.namespace, self.key, self.value = item.namespace, item.key, item.value
+        self.created_at, self.updated_at = item.created_at, item.updated_at
+        self.score, self.signals = score, signals
 
 
 class Row(NamedTuple):
@@ -104,6 +99,7 @@ def encode_namespace(labels: Iterable[object]) -> bytes:
     return bytes(encoded)
 
 
+@lru_cache(maxsize=1_024)
 def decode_namespace(encoded: bytes) -> tuple[str, ...]:
     """Undo `encode_namespace`."""
     labels = decode(encoded).split("\x01")[:-1]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from langchain_hybrid_memory.keywords import as_coverage, coverage, match_any
+from langchain_hybrid_memory.keywords import as_coverage, coverage, matching
 from langchain_hybrid_memory.store._items import HybridItem, Row, Signals, namespace_range
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
 from langchain_hybrid_memory.store._shards import LARGE
@@ -149,13 +149,16 @@ class Reader(NamedTuple):
 
     def _covered(self, op: Search, items: Collection[int]) -> dict[int, float]:
         """The keyword signal of the items, at least of those among them that share a term with the query."""
+        if not items:
+            return {}
         frequencies = self._frequencies(op)
         terms = {term: share for term, share in op.weights.items() if term in frequencies}
         if sum(frequencies.values()) > MENTIONS * len(items):
             return self._covered_by_row(terms, items)
         shares: defaultdict[int, float] = defaultdict(float)
+        scope = self._scope(op)
         for term, share in terms.items():
-            for (item,) in self.connection.execute(MATCHES, (self._match(op, [term]),)):
+            for (item,) in self.connection.execute(MATCHES, (scope + matching(term),)):
                 shares[item] += share
         return {item: as_coverage(share) for item, share in shares.items()}
 
@@ -187,9 +190,10 @@ class Reader(NamedTuple):
         frequencies = self._frequencies(op)
         total = self.connection.execute("SELECT max(id) FROM item").fetchone()[0]
         room = KEYWORD_ROWS
+        scope = self._scope(op)
         scores: defaultdict[int, float] = defaultdict(float)
         for term in sorted(frequencies, key=lambda term: frequencies[term]):
-            found = self.connection.execute(NEWEST_MATCHES, (self._match(op, [term]), room + 1)).fetchall()
+            found = self.connection.execute(NEWEST_MATCHES, (scope + matching(term), room + 1)).fetchall()
             if scores and len(found) > room:
                 break
             for (item,) in found[:room]:
@@ -198,11 +202,10 @@ class Reader(NamedTuple):
         best = sorted(scores, key=lambda item: -scores[item])
         return best[:pool] if op.condition is None else self._holding(op.condition, best)[:pool]
 
-    def _match(self, op: Search, terms: Collection[str]) -> str:
-        """The keyword expression for the items of a scope that hold one of some terms."""
-        expression = f"words : ({match_any(terms)})"
+    def _scope(self, op: Search) -> str:
+        """What a keyword expression for the items of a scope begins with; a term follows."""
         has_others = op.prefix and lies_outside(self.connection, op.prefix)
-        return f"scope : {scope_term(op.prefix)} AND {expression}" if has_others else expression
+        return f"scope : {scope_term(op.prefix)} AND words : " if has_others else "words : "
 
     def _newest_first(self, op: Search, items: Collection[int]) -> list[Version]:
         """Those items that are in the scope, the last written first.

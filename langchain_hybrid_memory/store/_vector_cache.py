@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -35,14 +36,14 @@ class Vectors(NamedTuple):
         norms: Their lengths.
     """
 
-    places: Sequence[int]
+    places: NDArray[np.intp]
     matrix: NDArray[np.float32]
     norms: NDArray[np.float32]
 
     def cosines(self, embedding: bytes, count: int) -> NDArray[np.float64]:
         """The cosine of a query and the best vector of each of `count` items, in [0, 1]; NaN where there is none."""
         best = np.full(count, np.nan)
-        if not self.places:
+        if not len(self.places):
             return best
         query = np.frombuffer(embedding, dtype=np.float32).astype(np.float64)
         norms = self.norms.astype(np.float64) * np.linalg.norm(query)
@@ -90,12 +91,13 @@ class VectorCache:
         return fresh if len(missing) == len(versions) else _read(connection, versions)
 
     def _held(self, versions: Sequence[Version]) -> Vectors | None:
-        known = self._rows
-        if not all(at in known for _, at in versions):
+        try:
+            rows = [self._rows[at] for _, at in versions]
+        except KeyError:
             return None
-        rows = [row for _, at in versions for row in known[at]]
-        places = [place for place, (_, at) in enumerate(versions) for _ in known[at]]
-        return Vectors(places, self._matrix[rows], self._norms[rows])
+        places = np.repeat(np.arange(len(rows)), [len(held) for held in rows])
+        taken = np.fromiter(chain.from_iterable(rows), dtype=np.intp, count=len(places))
+        return Vectors(places, self._matrix[taken], self._norms[taken])
 
     def _hold(self, versions: Sequence[Version], fresh: Vectors) -> None:
         count, dims = fresh.matrix.shape
@@ -104,7 +106,7 @@ class VectorCache:
         if count > len(self._matrix) or len(versions) > self._most_versions:
             return
         rows: list[list[int]] = [[] for _ in versions]
-        for row, place in enumerate(fresh.places, self._used):
+        for row, place in enumerate(fresh.places.tolist(), self._used):
             rows[place].append(row)
         self._rows |= {at: tuple(held) for (_, at), held in zip(versions, rows, strict=True)}
         if count:
@@ -125,4 +127,5 @@ def _read(connection: sqlite3.Connection, versions: Sequence[Version]) -> Vector
     rows = connection.execute(READ, (json.dumps(list(place)),)).fetchall() if place else []
     joined = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32)
     matrix = joined.reshape(len(rows), -1) if rows else joined.reshape(0, 0)
-    return Vectors([place[item] for item, _ in rows], matrix, np.linalg.norm(matrix, axis=1))
+    places = np.array([place[item] for item, _ in rows], dtype=np.intp)
+    return Vectors(places, matrix, np.linalg.norm(matrix, axis=1))
