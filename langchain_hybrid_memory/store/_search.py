@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import numpy as np
 
 from langchain_hybrid_memory.keywords import as_coverage, coverage, matching
-from langchain_hybrid_memory.store._items import HybridItem, Row, Signals, namespace_range
+from langchain_hybrid_memory.store._items import HybridItem, Signals, namespace_range, read_rows
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
 from langchain_hybrid_memory.store._shards import LARGE
 from langchain_hybrid_memory.store._vector_cache import VectorCache
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from langgraph.store.base import Item
 
     from langchain_hybrid_memory.store._filters import Condition
+    from langchain_hybrid_memory.store._items import Row
     from langchain_hybrid_memory.store._vector_cache import Version
 
 POOL: Final = 100
@@ -90,7 +91,7 @@ class Reader(NamedTuple):
         found = self.connection.execute(f"{SELECT_ROW} WHERE namespace = ? AND key = ?", op.target).fetchone()
         if found is None:
             return None
-        row = Row(*found)
+        (row,) = read_rows([found])
         self.read.extend([row.id] if op.refresh else [])
         return row.item()
 
@@ -177,7 +178,7 @@ class Reader(NamedTuple):
     def _holding(self, condition: Condition, items: Collection[int]) -> list[int]:
         """Those of some items that meet a condition, in the same order."""
         rows = fetch(self.connection, items)
-        held = {row.id for row in rows if condition.holds(json.loads(row.value))}
+        held = {row.id for row in rows if condition.holds(row.value)}
         return [item for item in items if item in held]
 
     def _keyword_candidates(self, op: Search, pool: int) -> list[int]:
@@ -269,4 +270,4 @@ def newest(
 def fetch(connection: sqlite3.Connection, items: Iterable[int]) -> Iterator[Row]:
     """The rows of some items, in no particular order."""
     sql = f"{SELECT_ROW} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - values are bound
-    return (Row(*row) for row in connection.execute(sql, (json.dumps(list(items)),)))
+    return read_rows(connection.execute(sql, (json.dumps(list(items)),)))
