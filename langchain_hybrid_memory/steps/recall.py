@@ -190,8 +190,9 @@ def fit_hits(hits: Sequence[Hit], config: RecallConfig, count: TokenCounter) -> 
         given = brief.tokens or 0
         fuller = replace(brief, tokens=min(given + room, config.item_tokens), is_quoted=has_quote(brief))
         extra = cost(fuller) - price if fuller.is_quoted or count(brief.text) > given else 0
-        room -= extra if extra <= room else 0
-        shown.append(fuller if extra <= room else brief)
+        is_affordable = extra <= room
+        room -= extra if is_affordable else 0
+        shown.append(fuller if is_affordable else brief)
     return shown
 
 
