@@ -41,11 +41,14 @@ KEYWORD_ROWS: Final = 500
 MENTIONS: Final = 4
 """Where the query's terms have more mentions than this for each item, reading the items' words is faster than finding
 the mentions."""
+RECENT: Final = 1_000
+"""The newest items of a large scope are mostly among so many that were last written; otherwise it is gone through."""
 UNLIMITED: Final = -1
 FREQUENCIES: Final = "SELECT term, doc FROM temp.frequency WHERE term IN (SELECT value FROM json_each(?))"
 NEWEST_MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ? ORDER BY rowid DESC LIMIT ?"
 MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ?"
 WORDS: Final = "SELECT rowid, words FROM keyword WHERE rowid IN (SELECT value FROM json_each(?))"
+LAST_WRITTEN: Final = "SELECT id, namespace, updated_at FROM item ORDER BY updated_at DESC LIMIT ?"
 SELECT_ROW: Final = "SELECT id, namespace, key, value, created_at, updated_at FROM item"
 
 
@@ -101,8 +104,7 @@ class Reader(NamedTuple):
         Beyond the candidates of a large scope every item is scored; a page may then begin higher than the last ended.
         """
         if embedding is None:
-            found = newest(self.connection, op.prefix, op.condition, limit=op.limit, offset=op.offset)
-            return self._fetch(op, [Ranked(item) for item, _ in found])
+            return self._fetch(op, [Ranked(item) for item, _ in self._listed(op)])
         ranked = self._rank(op, embedding)
         if op.offset + op.limit > len(ranked):
             seen = {found.item for found in ranked}
@@ -111,6 +113,15 @@ class Reader(NamedTuple):
             scored = {found.item for found in ranked}
             ranked += [Ranked(item) for item, _ in others if item not in scored]
         return self._fetch(op, _best_first(ranked[op.offset : op.offset + op.limit]))
+
+    def _listed(self, op: Search) -> list[Version]:
+        """One page of a listing, the last written first."""
+        end = op.offset + op.limit
+        if op.condition is None and end <= RECENT and not is_small(self.connection, op.prefix):
+            recent = list(islice(recently_written(self.connection, op.prefix), end))
+            if len(recent) == end:
+                return recent[op.offset :]
+        return list(newest(self.connection, op.prefix, op.condition, limit=op.limit, offset=op.offset))
 
     def _rank(self, op: Search, embedding: bytes) -> list[Ranked]:
         """Score every item of a small scope; of a large one the nearest and the best keyword matches.
@@ -265,6 +276,13 @@ def newest(
     rows = connection.execute(sql, (condition.is_decided, *parameters, *condition.parameters))
     matching = ((item, at) for item, at, value in rows if value is None or condition.holds(json.loads(value)))
     return islice(matching, offset, None if limit == UNLIMITED else offset + limit)
+
+
+def recently_written(connection: sqlite3.Connection, prefix: bytes) -> Iterator[Version]:
+    """The items below a prefix that are among the last written of all, the last written first."""
+    low, high = namespace_range(prefix)
+    rows = connection.execute(LAST_WRITTEN, (RECENT,))
+    return ((item, at) for item, namespace, at in rows if low <= namespace < high)
 
 
 def fetch(connection: sqlite3.Connection, items: Iterable[int]) -> Iterator[Row]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.parametrize("keeper", ["directory", "server"])
 
 HOME = ("user", "alex")
+WRITTEN = ("alex a", "alex b", "alex c", "kim x", "kim y", "kim z", "alex d", "alex e", "alex f")
 BLIND = {"embed": DeterministicFakeEmbedding(size=32), "dims": 32, "fields": ["text"]}
 """Every text has a vector, and no vector means anything."""
 
@@ -236,3 +237,18 @@ async def test_words_count_the_same_whichever_way_they_are_looked_up(
         found.append([(hit.key, hit.signals) for hit in hits])
     assert found[0] == found[1]
     assert {key: signals.keyword > 0 for key, signals in found[0]} == {str(n): n != 4 for n in range(6)}
+
+
+async def test_newest_of_a_large_scope_come_first_whoever_wrote_last(
+    open_store: OpenStore, call: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_search, "LARGE", 2)
+    monkeypatch.setattr(_search, "RECENT", 4)
+    store = open_store()
+    written: list[str] = []
+    for user, key in (each.split() for each in WRITTEN):
+        await call(store, "put", ("user", user), key, {"text": key})
+        written = [key, *written] if user == "alex" else written
+        for offset in range(3):
+            page = await call(store, "search", HOME, limit=2, offset=offset)
+            assert [hit.key for hit in page] == written[offset : offset + 2]
