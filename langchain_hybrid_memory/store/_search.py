@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from langchain_hybrid_memory.keywords import as_coverage, coverage, matching
+from langchain_hybrid_memory.keywords import as_coverage, matching
 from langchain_hybrid_memory.store._items import HybridItem, Signals, namespace_range, read_rows
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
 from langchain_hybrid_memory.store._shards import LARGE
@@ -175,12 +175,10 @@ class Reader(NamedTuple):
         return {item: as_coverage(share) for item, share in shares.items()}
 
     def _covered_by_row(self, terms: Mapping[str, float], items: Collection[int]) -> dict[int, float]:
-        needles = {term: f" {term} " for term in terms}
+        needles = [(f" {term} ", share) for term, share in terms.items()]
         rows = self.connection.execute(WORDS, (json.dumps(list(items)),))
         texts = ((item, f" {words} ") for item, words in rows)
-        return {
-            item: coverage(terms, [term for term, needle in needles.items() if needle in text]) for item, text in texts
-        }
+        return {item: as_coverage(sum(share for needle, share in needles if needle in text)) for item, text in texts}
 
     def _frequencies(self, op: Search) -> dict[str, int]:
         """How many items of the whole catalog hold each of the query's terms; none are left out."""
