@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias, TypeVar
 
@@ -35,10 +36,15 @@ def message_tokens(message: AnyMessage, count: TokenCounter) -> int:
     return MESSAGE_TOKENS + count(message.text) + (count(json.dumps(arguments, default=str)) if arguments else 0)
 
 
-def fit(items: Iterable[T], *, budget: int, cost: Callable[[T], int]) -> list[T]:
-    """Keep items, in order, while they fit; one too large is passed over so that smaller ones behind it still count."""
-    kept = []
+def fit(items: Iterable[T], *, budget: int, cost: Callable[[T], int], limit: float = math.inf) -> list[T]:
+    """Keep items, in order, while they fit, at most `limit`.
+
+    One too large is passed over so that smaller ones behind it still count.
+    """
+    kept: list[T] = []
     for item in items:
+        if len(kept) >= limit:
+            break
         price = cost(item)
         if price <= budget:
             budget -= price

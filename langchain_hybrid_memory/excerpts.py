@@ -30,9 +30,8 @@ def excerpt(text: str, sought: Mapping[str, float], *, tokens: int, count: Token
     if not sought or count(text) <= tokens:
         return cut_text(text, tokens=tokens, count=count)
     sentences = [sentence for sentence in SENTENCE_END.split(text) if sentence]
-    counter = TermCounter(sought)
     weights = np.array([*sought.values()])
-    held = np.array([counter.count(sentence) for sentence in sentences]) > 0
+    held = np.array(TermCounter(sought).count(sentences)) > 0
     chosen: list[int] = []
     best = 0
     while len(chosen) < len(sentences):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 QUERY_CHARACTERS: Final = 10_000
 QUERY_TERMS: Final = 32
@@ -79,7 +81,12 @@ def query_weights(query: str) -> dict[str, float]:
 
 def coverage(weights: Mapping[str, float], terms: Collection[str]) -> float:
     """The share of a query's weighted terms that are among an item's terms, in [0, 1]."""
-    return min(1.0, round(sum(weight for term, weight in weights.items() if term in terms), 6))
+    return as_coverage(sum(weight for term, weight in weights.items() if term in terms))
+
+
+def as_coverage(share: float) -> float:
+    """A sum of shares without what rounding adds to it, in [0, 1]."""
+    return min(1.0, round(share, 6))
 
 
 class TermCounter:
@@ -94,25 +101,32 @@ class TermCounter:
         # a stem may end otherwise than its words do: `citi` for city, `use` for using
         self._roots = {word[:-1] if len(word) > 1 and word[-1] in "ei" else word for word in words}
 
-    def count(self, text: str) -> list[int]:
-        """How often each term occurs in a text, in the order of the terms; of overlapping pairs one counts."""
-        folded = text.lower() if text.isascii() else fold(text)
-        counts = [0] * len(self.terms)
+    def count(self, texts: Iterable[str]) -> list[list[int]]:
+        """How often each term occurs in each text, in the order of the terms; of overlapping pairs one counts."""
+        folded = [text.lower() if text.isascii() else fold(text) for text in texts]
+        counts = [[0] * len(self.terms) for _ in folded]
         for place, pair in self._pairs:
-            counts[place] = folded.count(pair)
+            for row, text in enumerate(folded):
+                counts[row][place] = text.count(pair)
+        ends = [*accumulate(len(text) + 1 for text in folded)]
+        for start, place in self._mentions("\n".join(folded)):
+            counts[bisect_right(ends, start)][place] += 1
+        return counts
+
+    def _mentions(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where in a folded text a word begins that is one of the terms, and which."""
         seen: set[int] = set()
         for root in self._roots:
-            start = folded.find(root)
+            start = text.find(root)
             while start >= 0:
                 # the roots of two terms may begin the same word
-                if start not in seen and (start == 0 or not LETTER.match(folded, start - 1)):
+                if start not in seen and (start == 0 or not LETTER.match(text, start - 1)):
                     seen.add(start)
-                    word = WORD.match(folded, start)
+                    word = WORD.match(text, start)
                     place = self._places.get(stem(word.group()), -1) if word else -1
                     if place >= 0:
-                        counts[place] += 1
-                start = folded.find(root, start + 1)
-        return counts
+                        yield start, place
+                start = text.find(root, start + 1)
 
 
 def is_unspaced(text: str) -> bool:
@@ -120,9 +134,9 @@ def is_unspaced(text: str) -> bool:
     return not text.isascii() and FIRST_UNSPACED.search(text) is not None
 
 
-def match_any(terms: Iterable[str]) -> str:
-    """The FTS5 expression for items with at least one of the terms; every term is quoted, so none is syntax."""
-    return " OR ".join(f'"{term}"' for term in terms)
+def matching(term: str) -> str:
+    """The FTS5 expression for items with a term, which is quoted, so that none is syntax."""
+    return f'"{term}"'
 
 
 @lru_cache(maxsize=65_536)

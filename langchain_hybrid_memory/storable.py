@@ -44,12 +44,20 @@ def storable_op(op: Op) -> Op:
 
 def read_item(item: ItemT) -> ItemT:
     """An item with key and value as they were before `storable_op`; what the store handed out is not touched."""
-    key, value = _read(item.key), as_written(item.value)
-    if key is item.key and value is item.value:
+    if not _is_marked([item.key, item.value]):
         return item
     read = copy.copy(item)
-    read.key, read.value = key, value
+    read.key, read.value = _read(item.key), as_written(item.value)
     return read
+
+
+def _is_marked(value: Any) -> bool:
+    """Whether a string in a JSON value, keys included, may have been written another way."""
+    if isinstance(value, str):
+        return MARK in value
+    if isinstance(value, dict):
+        return MARK in "".join(value) or any(map(_is_marked, value.values()))
+    return isinstance(value, list) and any(map(_is_marked, value))
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

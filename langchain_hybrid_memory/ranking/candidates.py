@@ -65,7 +65,6 @@ class Pool:
         self.question = question
         self.candidates = candidates
         self._counter = TermCounter(question.terms)
-        self._known: dict[str, Sequence[int]] = {}
 
     def __len__(self) -> int:
         """How many candidates there are."""
@@ -110,8 +109,8 @@ class Pool:
     @cached_property
     def resting(self) -> list[list[int]]:
         """For each candidate the rows of the facts that rest on it; for a fact its own."""
-        facts: list[list[int]] = [[row] if self.is_fact[row] else [] for row in range(len(self))]
-        for fact, sources in enumerate(self.sources):
+        facts: list[list[int]] = [[row] if is_fact else [] for row, is_fact in enumerate(self.is_fact.tolist())]
+        for fact, sources in enumerate(self.sources if self.is_fact.any() else ()):
             for message in sources:
                 facts[message].append(fact)
         return facts
@@ -156,14 +155,17 @@ class Pool:
         return rarity if is_name.all() else np.where(is_name, 0.0, rarity)
 
     def _counts(self, texts: Iterable[str]) -> Values:
-        rows = [self._counted(text) for text in texts]
-        return np.array(rows, dtype=np.float64).reshape(len(self), len(self.question.terms))
+        return np.array(self._counter.count(texts), dtype=np.float64).reshape(len(self), len(self.question.terms))
 
-    def _counted(self, text: str) -> Sequence[int]:
-        """Counts of a text; what stands before a message is often a candidate too, and names come again and again."""
-        if text not in self._known:
-            self._known[text] = self._counter.count(text)
-        return self._known[text]
+    def beside(self, steps: int) -> list[int]:
+        """For each candidate the row of the message so many places behind it in its thread; -1 if it was not found."""
+        rows = {spot: row for row, spot in enumerate(self._spots) if spot}
+        return [rows.get((spot[0], spot[1] + steps), -1) if spot else -1 for spot in self._spots]
+
+    @cached_property
+    def _spots(self) -> list[tuple[str, int] | None]:
+        """Thread and place in it of each message."""
+        return [None if each.position is None else (each.item.thread, each.position) for each in self.candidates]
 
 
 def read_candidates(*, found: Iterable[SearchItem], fresh: Iterable[SearchItem]) -> list[Candidate]:

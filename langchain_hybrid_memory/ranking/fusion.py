@@ -70,7 +70,8 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
     scores, alone = ((own + extra).round(9).tolist() for extra in (shares["source"], 0))
     times = [each.item.said_at if isinstance(each.item, Fact) else each.item.at for each in pool.candidates]
     rows = [row for row, is_found in enumerate(_are_found(pool)) if is_found]
-    rows.sort(key=lambda row: (scores[row], pool.is_fact[row], alone[row], times[row]), reverse=True)
+    is_fact: list[bool] = pool.is_fact.tolist()
+    rows.sort(key=lambda row: (scores[row], is_fact[row], alone[row], times[row]), reverse=True)
     outdated = {} if question.asks_past else outdated_words(item.value for item in found)
     hits = (
         Hit(
@@ -128,7 +129,7 @@ def _is_superseded(candidate: Candidate) -> bool:
 
 def _are_found(pool: Pool) -> Iterable[bool]:
     """Which candidates share something with the question: a place among the vectors, or a word."""
-    words = (pool.in_text + pool.in_before + pool.in_names).sum(axis=1)
+    words = (pool.in_text + pool.in_before + pool.in_names).sum(axis=1).tolist()
     return (each.cosine is not None or shared > 0 for each, shared in zip(pool.candidates, words, strict=True))
 
 

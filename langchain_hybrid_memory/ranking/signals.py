@@ -64,20 +64,13 @@ def answer(pool: Pool) -> Values:
     Where nothing is asked the neighbor's words mislead, so they do not count.
     """
     sizes = pool.mark(len(each.before) for each in pool.candidates)
-    follows_question = pool.mark(not QUESTION_MARKS.isdisjoint(each.before) for each in pool.candidates)
+    follows_question = pool.mark(any(mark in each.before for mark in QUESTION_MARKS) for each in pool.candidates)
     return pool.bm25(pool.in_before, sizes) * follows_question
 
 
 def following(pool: Pool) -> Values:
     """The `keyword` score of the message after this one, if it was found too: what was taken up is what mattered."""
-    scores = {
-        (each.item.thread, each.position): score
-        for each, score in zip(pool.candidates, pool.shared_words.tolist(), strict=True)
-    }
-    return pool.mark(
-        0.0 if each.position is None else scores.get((each.item.thread, each.position + 1), 0.0)
-        for each in pool.candidates
-    )
+    return np.append(pool.shared_words, 0.0)[pool.beside(1)]
 
 
 def passage(pool: Pool) -> Values:
@@ -88,14 +81,9 @@ def passage(pool: Pool) -> Values:
     sizes = pool.mark(len(each.item.text) for each in pool.candidates)
     held = (pool.in_text > 0) * np.minimum(SPOKEN_CHARACTERS / np.maximum(sizes, 1), 1)[:, None]
     held = np.vstack([held, np.zeros(held.shape[1])])  # the last row stands for a message that was not found
-    rows = {(each.item.thread, each.position): row for row, each in enumerate(pool.candidates)}
     together = held[:-1]
     for steps in range(-PASSAGE_REACH, PASSAGE_REACH + 1):
-        around = [
-            -1 if each.position is None else rows.get((each.item.thread, each.position + steps), -1)
-            for each in pool.candidates
-        ]
-        together = np.maximum(together, PASSAGE_DECAY ** abs(steps) * held[around])
+        together = np.maximum(together, PASSAGE_DECAY ** abs(steps) * held[pool.beside(steps)])
     return np.asarray(together @ pool.rarity / max(pool.rarity.sum(), 1e-9), dtype=np.float64)
 
 

@@ -57,7 +57,7 @@ def places(item: Fact | Message) -> list[tuple[str, str]]:
 
 
 def _is_same(words: AbstractSet[str], others: AbstractSet[str]) -> bool:
-    fewer, more = sorted((len(words), len(others)))
-    if fewer < SAME_SHARE * more:  # most pairs, at little cost: no union is smaller
+    count, other = len(words), len(others)
+    if count < SAME_SHARE * other or other < SAME_SHARE * count:  # most pairs, at little cost: no union is smaller
         return False
     return len(words & others) >= SAME_SHARE * len(words | others)

@@ -183,15 +183,16 @@ def fit_hits(hits: Sequence[Hit], config: RecallConfig, count: TokenCounter) -> 
 
     room = config.budget_tokens - count(render([], item_tokens=config.item_tokens, count=count)) - 1
     priced = ((brief, cost(brief)) for brief in (_brief(hit, config, count) for hit in hits))
-    chosen = fit(priced, budget=room, cost=itemgetter(1))[: config.limit]
+    chosen = fit(priced, budget=room, cost=itemgetter(1), limit=config.limit)
     room -= sum(price for _, price in chosen)
     shown: list[Hit] = []
     for brief, price in chosen:
         given = brief.tokens or 0
         fuller = replace(brief, tokens=min(given + room, config.item_tokens), is_quoted=has_quote(brief))
         extra = cost(fuller) - price if fuller.is_quoted or count(brief.text) > given else 0
-        room -= extra if extra <= room else 0
-        shown.append(fuller if extra <= room else brief)
+        is_affordable = extra <= room
+        room -= extra if is_affordable else 0
+        shown.append(fuller if is_affordable else brief)
     return shown
 
 

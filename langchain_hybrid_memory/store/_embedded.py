@@ -20,6 +20,7 @@ from langchain_hybrid_memory.store._owner import Ownership
 from langchain_hybrid_memory.store._plan import Get, Plan, Read, Search
 from langchain_hybrid_memory.store._search import Reader
 from langchain_hybrid_memory.store._settings import UNSETTLED, fingerprint, set_fingerprint, set_setting
+from langchain_hybrid_memory.store._vector_cache import VectorCache
 from langchain_hybrid_memory.store._vectors import VectorIndex
 from langchain_hybrid_memory.store._writes import check_size, delete_below, missing_texts, write
 
@@ -49,6 +50,7 @@ class EmbeddedBackend:
         self._path = path
         self._pid = os.getpid()
         self.generation = 0
+        self._cache = VectorCache()
         with storage_errors(path, "opening"), ExitStack() as undo:
             path.mkdir(parents=True, exist_ok=True)
             self._owner = Ownership(path)
@@ -80,7 +82,7 @@ class EmbeddedBackend:
             if missing:
                 return Outcome([], missing)
             check_size(connection, [*vectors.values(), *queries.values()])
-            reader = Reader(connection, self._follower.nearest, read=[])
+            reader = Reader(connection, self._follower.nearest, self._cache, read=[])
             results: list[Result] = [None] * plan.size
             for position, read in plan.reads.items():
                 results[position] = _read(reader, read, queries)
@@ -113,6 +115,7 @@ class EmbeddedBackend:
             with self._catalog.writing() as connection:
                 count = delete_below(connection, prefix)
                 set_setting(connection, UNSETTLED, "yes")
+            self._cache.clear()
             self._follower.settle()
         return count
 

@@ -6,23 +6,25 @@ import json
 import math
 from collections import defaultdict
 from itertools import islice
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from langchain_hybrid_memory.keywords import coverage, match_any
-from langchain_hybrid_memory.store._items import HybridItem, Row, Signals, namespace_range
+from langchain_hybrid_memory.keywords import as_coverage, matching
+from langchain_hybrid_memory.store._items import HybridItem, Signals, namespace_range, read_rows
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
 from langchain_hybrid_memory.store._shards import LARGE
+from langchain_hybrid_memory.store._vector_cache import VectorCache
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from langgraph.store.base import Item
 
     from langchain_hybrid_memory.store._filters import Condition
+    from langchain_hybrid_memory.store._items import Row
+    from langchain_hybrid_memory.store._vector_cache import Version
 
 POOL: Final = 100
 """In a large scope, so many of the nearest items are candidates, and so many of the best keyword matches."""
@@ -36,13 +38,17 @@ WIDE: Final = 4
 """With a filter, so many times more are asked for first: most filters let many items pass."""
 KEYWORD_ROWS: Final = 500
 """In a large scope, the items with the query's rarest terms, up to so many, compete to be keyword candidates."""
-BY_ROW: Final = 200
-"""Up to so many items, reading the words of each is faster than asking the keyword index."""
+MENTIONS: Final = 4
+"""Where the query's terms have more mentions than this for each item, reading the items' words is faster than finding
+the mentions."""
+RECENT: Final = 1_000
+"""The newest items of a large scope are mostly among so many that were last written; otherwise it is gone through."""
 UNLIMITED: Final = -1
 FREQUENCIES: Final = "SELECT term, doc FROM temp.frequency WHERE term IN (SELECT value FROM json_each(?))"
 NEWEST_MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ? ORDER BY rowid DESC LIMIT ?"
-MATCHING_WORDS: Final = "SELECT rowid, words FROM keyword WHERE keyword MATCH ?"
+MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ?"
 WORDS: Final = "SELECT rowid, words FROM keyword WHERE rowid IN (SELECT value FROM json_each(?))"
+LAST_WRITTEN: Final = "SELECT id, namespace, updated_at FROM item ORDER BY updated_at DESC LIMIT ?"
 SELECT_ROW: Final = "SELECT id, namespace, key, value, created_at, updated_at FROM item"
 
 
@@ -74,11 +80,13 @@ class Reader(NamedTuple):
     Attributes:
         connection: A reader inside its transaction.
         nearest: The way to the vector index.
+        vectors: The way to the vectors.
         read: Collects the ids of items whose life the reading prolongs.
     """
 
     connection: sqlite3.Connection
     nearest: Nearest
+    vectors: VectorCache
     read: list[int]
 
     def look_up(self, op: Get) -> Item | None:
@@ -86,7 +94,7 @@ class Reader(NamedTuple):
         found = self.connection.execute(f"{SELECT_ROW} WHERE namespace = ? AND key = ?", op.target).fetchone()
         if found is None:
             return None
-        row = Row(*found)
+        (row,) = read_rows([found])
         self.read.extend([row.id] if op.refresh else [])
         return row.item()
 
@@ -96,16 +104,24 @@ class Reader(NamedTuple):
         Beyond the candidates of a large scope every item is scored; a page may then begin higher than the last ended.
         """
         if embedding is None:
-            found = newest(self.connection, op.prefix, op.condition, limit=op.limit, offset=op.offset)
-            return self._fetch(op, [Ranked(item) for item in found])
+            return self._fetch(op, [Ranked(item) for item, _ in self._listed(op)])
         ranked = self._rank(op, embedding)
         if op.offset + op.limit > len(ranked):
             seen = {found.item for found in ranked}
-            others = [item for item in newest(self.connection, op.prefix, op.condition) if item not in seen]
+            others = [each for each in newest(self.connection, op.prefix, op.condition) if each[0] not in seen]
             ranked += self._score(op, others, embedding)
             scored = {found.item for found in ranked}
-            ranked += [Ranked(item) for item in others if item not in scored]
+            ranked += [Ranked(item) for item, _ in others if item not in scored]
         return self._fetch(op, _best_first(ranked[op.offset : op.offset + op.limit]))
+
+    def _listed(self, op: Search) -> list[Version]:
+        """One page of a listing, the last written first."""
+        end = op.offset + op.limit
+        if op.condition is None and end <= RECENT and not is_small(self.connection, op.prefix):
+            recent = list(islice(recently_written(self.connection, op.prefix), end))
+            if len(recent) == end:
+                return recent[op.offset :]
+        return list(newest(self.connection, op.prefix, op.condition, limit=op.limit, offset=op.offset))
 
     def _rank(self, op: Search, embedding: bytes) -> list[Ranked]:
         """Score every item of a small scope; of a large one the nearest and the best keyword matches.
@@ -120,35 +136,58 @@ class Reader(NamedTuple):
         if op.condition is not None:
             near = self._holding(op.condition, near)
             if len(near) < pool:
-                items = list(newest(self.connection, op.prefix, op.condition))
-                if len(items) <= LARGE:
-                    return self._score(op, items, embedding)
+                versions = list(newest(self.connection, op.prefix, op.condition))
+                if len(versions) <= LARGE:
+                    return self._score(op, versions, embedding)
+                items = [item for item, _ in versions]
                 near = self.nearest(embedding, prefix=op.prefix, items=items, count=pool)
         return self._score(op, self._newest_first(op, {*near, *self._keyword_candidates(op, pool)}), embedding)
 
-    def _score(self, op: Search, items: list[int], embedding: bytes) -> list[Ranked]:
-        """Score the items that have a vector or a word of the query; best first, ties in the order of `items`."""
-        cosines, covered = self._cosines(embedding, items), self._covered(op, items)
-        known = [item for item in items if item in cosines or covered.get(item)]
-        near = [cosines.get(item, 0.0) for item in known]
-        shared = [covered.get(item, 0.0) for item in known]
-        scores = ((1 - op.keyword_share) * np.array(near) + op.keyword_share * np.array(shared)).round(6)
-        ranked = [*map(Ranked._make, zip(known, scores.tolist(), near, shared, strict=True))]
-        return [ranked[place] for place in np.argsort(-scores, kind="stable").tolist()]
+    def _score(self, op: Search, versions: list[Version], embedding: bytes) -> list[Ranked]:
+        """Score the items that have a vector or a word of the query, and return those up to the end of the page.
+
+        Best first; ties stay in the order of `versions`.
+        """
+        covered = self._covered(op, [item for item, _ in versions])
+        cosines = self.vectors.read(self.connection, versions).cosines(embedding, len(versions))
+        shared = np.array([covered.get(item, 0.0) for item, _ in versions])
+        known = np.flatnonzero(~np.isnan(cosines) | (shared > 0))
+        near, shared = np.nan_to_num(cosines[known]), shared[known]
+        scores = ((1 - op.keyword_share) * near + op.keyword_share * shared).round(6)
+        best = np.argsort(-scores, kind="stable")[: op.offset + op.limit]
+        items = [versions[place][0] for place in known[best].tolist()]
+        columns = (column[best].tolist() for column in (scores, near, shared))
+        return [*map(Ranked._make, zip(items, *columns, strict=True))]
 
     def _covered(self, op: Search, items: Collection[int]) -> dict[int, float]:
         """The keyword signal of the items, at least of those among them that share a term with the query."""
-        needles = {term: f" {term} " for term in op.weights}
-        texts = ((item, f" {words} ") for item, words in self._words(op, items).items())
-        return {
-            item: coverage(op.weights, [term for term, needle in needles.items() if needle in text])
-            for item, text in texts
-        }
+        if not items:
+            return {}
+        frequencies = self._frequencies(op)
+        terms = {term: share for term, share in op.weights.items() if term in frequencies}
+        if sum(frequencies.values()) > MENTIONS * len(items):
+            return self._covered_by_row(terms, items)
+        shares: defaultdict[int, float] = defaultdict(float)
+        scope = self._scope(op)
+        for term, share in terms.items():
+            for (item,) in self.connection.execute(MATCHES, (scope + matching(term),)):
+                shares[item] += share
+        return {item: as_coverage(share) for item, share in shares.items()}
+
+    def _covered_by_row(self, terms: Mapping[str, float], items: Collection[int]) -> dict[int, float]:
+        needles = [(f" {term} ", share) for term, share in terms.items()]
+        rows = self.connection.execute(WORDS, (json.dumps(list(items)),))
+        texts = ((item, f" {words} ") for item, words in rows)
+        return {item: as_coverage(sum(share for needle, share in needles if needle in text)) for item, text in texts}
+
+    def _frequencies(self, op: Search) -> dict[str, int]:
+        """How many items of the whole catalog hold each of the query's terms; none are left out."""
+        return dict(self.connection.execute(FREQUENCIES, (json.dumps(list(op.weights)),)))
 
     def _holding(self, condition: Condition, items: Collection[int]) -> list[int]:
         """Those of some items that meet a condition, in the same order."""
         rows = fetch(self.connection, items)
-        held = {row.id for row in rows if condition.holds(json.loads(row.value))}
+        held = {row.id for row in rows if condition.holds(row.value)}
         return [item for item in items if item in held]
 
     def _keyword_candidates(self, op: Search, pool: int) -> list[int]:
@@ -158,12 +197,13 @@ class Reader(NamedTuple):
         and Beyond", 2009), those rarest in the whole catalog first, until they name enough items of the scope: ranking
         all that hold a common term takes longer than everything else together, and changes little.
         """
-        frequencies = dict(self.connection.execute(FREQUENCIES, (json.dumps(list(op.weights)),)))
+        frequencies = self._frequencies(op)
         total = self.connection.execute("SELECT max(id) FROM item").fetchone()[0]
         room = KEYWORD_ROWS
+        scope = self._scope(op)
         scores: defaultdict[int, float] = defaultdict(float)
         for term in sorted(frequencies, key=lambda term: frequencies[term]):
-            found = self.connection.execute(NEWEST_MATCHES, (self._match(op, [term]), room + 1)).fetchall()
+            found = self.connection.execute(NEWEST_MATCHES, (scope + matching(term), room + 1)).fetchall()
             if scores and len(found) > room:
                 break
             for (item,) in found[:room]:
@@ -172,45 +212,22 @@ class Reader(NamedTuple):
         best = sorted(scores, key=lambda item: -scores[item])
         return best[:pool] if op.condition is None else self._holding(op.condition, best)[:pool]
 
-    def _match(self, op: Search, terms: Collection[str]) -> str:
-        """The keyword expression for the items of a scope that hold one of some terms."""
-        expression = f"words : ({match_any(terms)})"
+    def _scope(self, op: Search) -> str:
+        """What a keyword expression for the items of a scope begins with; a term follows."""
         has_others = op.prefix and lies_outside(self.connection, op.prefix)
-        return f"scope : {scope_term(op.prefix)} AND {expression}" if has_others else expression
+        return f"scope : {scope_term(op.prefix)} AND words : " if has_others else "words : "
 
-    def _words(self, op: Search, items: Collection[int]) -> dict[int, str]:
-        """The keyword text of items, at least of those among them that share a term with the query."""
-        if not op.weights:
-            return {}
-        if len(items) > BY_ROW:
-            return dict(self.connection.execute(MATCHING_WORDS, (self._match(op, op.weights),)))
-        return dict(self.connection.execute(WORDS, (json.dumps(list(items)),)))
-
-    def _cosines(self, embedding: bytes, items: Iterable[int]) -> dict[int, float]:
-        """The cosine of each item's best vector, from the catalog's copy whichever way the item was found."""
-        sql = "SELECT item, embedding FROM vector WHERE item IN (SELECT value FROM json_each(?))"
-        rows = self.connection.execute(sql, (json.dumps(list(items)),)).fetchall()
-        if not rows:
-            return {}
-        query = np.frombuffer(embedding, dtype=np.float32).astype(np.float64)
-        matrix = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32).reshape(len(rows), -1)
-        norms = np.linalg.norm(matrix, axis=1).astype(np.float64) * np.linalg.norm(query)
-        products = np.einsum("ij,j->i", matrix, query)  # one row never depends on the others, as it may with BLAS
-        cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
-        pairs = zip((item for item, _ in rows), cosines.clip(0.0, 1.0).round(6).tolist(), strict=True)
-        return dict(sorted(pairs, key=itemgetter(1)))  # the best of an item's comes last, and stays
-
-    def _newest_first(self, op: Search, items: Collection[int]) -> list[int]:
+    def _newest_first(self, op: Search, items: Collection[int]) -> list[Version]:
         """Those items that are in the scope, the last written first.
 
         The vector index was asked at a later moment than this snapshot's, when the id of an item deleted since may have
         become another's.
         """
         sql = (
-            "SELECT id FROM item WHERE id IN (SELECT value FROM json_each(?)) AND namespace >= ? AND namespace < ? "
-            "ORDER BY updated_at DESC"
+            "SELECT id, updated_at FROM item WHERE id IN (SELECT value FROM json_each(?)) "
+            "AND namespace >= ? AND namespace < ? ORDER BY updated_at DESC"
         )
-        return [row[0] for row in self.connection.execute(sql, (json.dumps(list(items)), *namespace_range(op.prefix)))]
+        return self.connection.execute(sql, (json.dumps(list(items)), *namespace_range(op.prefix))).fetchall()
 
     def _fetch(self, op: Search, page: list[Ranked]) -> list[HybridItem]:
         self.read.extend(found.item for found in page if op.refresh)
@@ -244,22 +261,29 @@ def newest(
     *,
     limit: int = UNLIMITED,
     offset: int = 0,
-) -> Iterator[int]:
-    """Ids of the items below a prefix that meet a condition, the last written first."""
+) -> Iterator[Version]:
+    """The items below a prefix that meet a condition, the last written first."""
     below = "item.namespace >= ? AND item.namespace < ?" if prefix else "1"
     parameters = namespace_range(prefix) if prefix else ()
     order = f"FROM item WHERE {below} {{}} ORDER BY item.updated_at DESC"
     if condition is None:
-        sql = f"SELECT item.id {order.format('')} LIMIT ? OFFSET ?"
-        return (row[0] for row in connection.execute(sql, (*parameters, limit, offset)))
+        sql = f"SELECT item.id, item.updated_at {order.format('')} LIMIT ? OFFSET ?"
+        return connection.execute(sql, (*parameters, limit, offset))
     doubtful = "CASE WHEN typeof(item.value) = 'blob' OR NOT ? THEN item.value END"
-    sql = f"SELECT item.id, {doubtful} {order.format(f'AND {condition.sql}')}"
+    sql = f"SELECT item.id, item.updated_at, {doubtful} {order.format(f'AND {condition.sql}')}"
     rows = connection.execute(sql, (condition.is_decided, *parameters, *condition.parameters))
-    matching = (item for item, value in rows if value is None or condition.holds(json.loads(value)))
+    matching = ((item, at) for item, at, value in rows if value is None or condition.holds(json.loads(value)))
     return islice(matching, offset, None if limit == UNLIMITED else offset + limit)
+
+
+def recently_written(connection: sqlite3.Connection, prefix: bytes) -> Iterator[Version]:
+    """The items below a prefix that are among the last written of all, the last written first."""
+    low, high = namespace_range(prefix)
+    rows = connection.execute(LAST_WRITTEN, (RECENT,))
+    return ((item, at) for item, namespace, at in rows if low <= namespace < high)
 
 
 def fetch(connection: sqlite3.Connection, items: Iterable[int]) -> Iterator[Row]:
     """The rows of some items, in no particular order."""
     sql = f"{SELECT_ROW} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - values are bound
-    return (Row(*row) for row in connection.execute(sql, (json.dumps(list(items)),)))
+    return read_rows(connection.execute(sql, (json.dumps(list(items)),)))

@@ -8,7 +8,7 @@ import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langgraph.store.base import PutOp
 
-from langchain_hybrid_memory.store import HybridItem, Signals
+from langchain_hybrid_memory.store import HybridItem, Signals, _search
 
 if TYPE_CHECKING:
     from langchain_hybrid_memory.store import ChromaStore
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.parametrize("keeper", ["directory", "server"])
 
 HOME = ("user", "alex")
+WRITTEN = ("alex a", "alex b", "alex c", "kim x", "kim y", "kim z", "alex d", "alex e", "alex f")
 BLIND = {"embed": DeterministicFakeEmbedding(size=32), "dims": 32, "fields": ["text"]}
 """Every text has a vector, and no vector means anything."""
 
@@ -220,3 +221,34 @@ async def test_large_namespaces_are_searched_below_their_prefix_only(store: Chro
     assert filtered[0].key == "7"
     await call(store, "delete", HOME, "7")
     assert "7" not in {hit.key for hit in await call(store, "search", HOME, query="alexander number 7", limit=200)}
+
+
+async def test_words_count_the_same_whichever_way_they_are_looked_up(
+    open_store: OpenStore, call: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(index=BLIND)
+    texts = ["red kite", "a kite, red and blue", "blue", "Kites!", "nothing", "red"]
+    await call(store, "batch", [PutOp(HOME, str(n), {"text": text}) for n, text in enumerate(texts)])
+    await call(store, "put", ("user", "kim"), "k", {"text": "red kite, blue"})
+    found = []
+    for mentions in (0, 1_000):
+        monkeypatch.setattr(_search, "MENTIONS", mentions)
+        hits = await call(store, "search", HOME, query="red kites and blue ones")
+        found.append([(hit.key, hit.signals) for hit in hits])
+    assert found[0] == found[1]
+    assert {key: signals.keyword > 0 for key, signals in found[0]} == {str(n): n != 4 for n in range(6)}
+
+
+async def test_newest_of_a_large_scope_come_first_whoever_wrote_last(
+    open_store: OpenStore, call: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_search, "LARGE", 2)
+    monkeypatch.setattr(_search, "RECENT", 4)
+    store = open_store()
+    written: list[str] = []
+    for user, key in (each.split() for each in WRITTEN):
+        await call(store, "put", ("user", user), key, {"text": key})
+        written = [key, *written] if user == "alex" else written
+        for offset in range(3):
+            page = await call(store, "search", HOME, limit=2, offset=offset)
+            assert [hit.key for hit in page] == written[offset : offset + 2]
