@@ -80,6 +80,14 @@ async def test_long_message_takes_the_room_of_others_only_where_some_is_left(cal
     assert max(map(len, tight)) < max(map(len, roomy))
 
 
+async def test_what_the_budget_leaves_goes_to_more_of_a_long_message(call: Door, memory: HybridMemory) -> None:
+    long = "We walked up the volcano. " + "It rained again and again. " * 16 + "At last the sun came."
+    memory.for_user("alex").record([("user", long)], thread_id="t2")
+    memory.flush(SECONDS)
+    hits = await recall(call, memory, "How was the walk up the volcano?", limit=1, budget_tokens=180)
+    assert long in render(hits, item_tokens=160, count=approximate_tokens)
+
+
 @pytest.mark.parametrize("options", [{"limit": 0}, {"budget_tokens": -1}])
 async def test_limit_that_is_not_positive_is_refused(call: Door, memory: HybridMemory, options: Any) -> None:
     with pytest.raises(ConfigurationError):
