@@ -36,30 +36,34 @@ def index(scope: Scope, store: BaseStore, queue: Sequence[Episode]) -> Flow[int]
         waits: list[StoredMessage] = [{**said, "is_indexed": True} for said in messages if not said["is_indexed"]]
         # the thread they were recorded from may still have held what was forgotten: recording does not look
         fresh = yield from without_forgotten(scope, store, waits)
-        ops: list[Op] = [message_op(scope, message) for message in fresh]
+        yield from write(store, [message_op(scope, message) for message in fresh])
+        # those that a run which was killed here had embedded are looked at too: the queue comes after
+        ops = yield from _taken_back(scope, store, [*fresh, *(said for said in messages if said["is_indexed"])])
         for episode in episodes:
             for key, entry in episode["entries"].items():
                 rest = {**entry, "is_indexed": True} if entry["learns"] else None
                 ops.append(PutOp(scope.pending, key, rest, index=False))
         yield from write(store, ops)
-        yield from write(store, (yield from _taken_back(scope, store, fresh, episodes)))
+        yield from write(store, (yield from _gone(scope, store, fresh, episodes)))
         embedded += len(fresh)
     return embedded
 
 
-def _taken_back(
-    scope: Scope, store: BaseStore, written: Sequence[StoredMessage], episodes: Sequence[Episode]
-) -> Flow[list[Op]]:
-    """The writes that take back what another process had forgotten before it was written anew here.
+def _taken_back(scope: Scope, store: BaseStore, written: Sequence[StoredMessage]) -> Flow[list[Op]]:
+    """The writes that take out words which another process had forgotten before they were written anew here.
 
     Embedding takes long enough for that.
     """
+    left = yield from without_forgotten(scope, store, written)
+    return [message_op(scope, new) for new, old in zip(left, written, strict=True) if new != old]
+
+
+def _gone(
+    scope: Scope, store: BaseStore, written: Sequence[StoredMessage], episodes: Sequence[Episode]
+) -> Flow[list[Op]]:
+    """The writes that take away messages, and their queue entries, whose thread was forgotten meanwhile."""
     gone = yield from gone_threads(scope, store, (episode["thread"] for episode in episodes))
     entries = [key for episode in episodes if episode["thread"] in gone for key in episode["entries"]]
+    lost = [message for message in written if message["thread"] in gone]
     ops: list[Op] = [PutOp(scope.pending, key, None) for key in entries]
-    for message, left in zip(written, (yield from without_forgotten(scope, store, written)), strict=True):
-        if message["thread"] in gone:
-            ops.append(PutOp(scope.thread_messages(message["thread"]), message["id"], None))
-        elif left != message:
-            ops.append(message_op(scope, left))
-    return ops
+    return ops + [PutOp(scope.thread_messages(message["thread"]), message["id"], None) for message in lost]

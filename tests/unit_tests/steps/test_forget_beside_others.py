@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -94,5 +95,28 @@ async def test_forgotten_words_do_not_come_back(drive: Driver, forgetting: Step,
         if not store.has_let_in:
             other.close()
             break
+        assert "Lisbon" not in everything_of(store), f"before batch {number}"
+    assert number > 2
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+@pytest.mark.parametrize("forgetting", [forgetting_fact, forgetting_message])
+async def test_forgotten_words_that_a_killed_run_had_embedded_go_with_the_next(
+    drive: Driver, forgetting: Step, after: int
+) -> None:
+    for number in count():
+        store = lived()
+
+        def forget_and_fail_soon(store: InterruptedStore = store) -> None:
+            run(forgetting(store))
+            store.fails_from = len(store.batches) + after
+
+        store.let_in(forget_and_fail_soon, before=number)
+        with suppress(ConnectionError):
+            await drive(indexing(store))
+        if not store.has_let_in:
+            break
+        store.fails_from = None
+        await drive(indexing(store))
         assert "Lisbon" not in everything_of(store), f"before batch {number}"
     assert number > 2
