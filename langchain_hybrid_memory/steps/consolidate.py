@@ -93,7 +93,8 @@ def consolidate(
     ops += [fact_op(scope, key, fact) for key, fact in written.items()]
     ops += yield from _entity_ops(scope, store, entities, about.entities, written=written, gone=previous)
     yield from write(store, ops)
-    yield from take_back_facts(scope, store, written)
+    lost = yield from take_back_facts(scope, store, written)
+    settlement.added = [key for key in settlement.added if key not in lost]
     return settlement
 
 

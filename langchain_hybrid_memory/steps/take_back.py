@@ -58,8 +58,8 @@ def rests_on_forgotten(fact: StoredFact, marks: Marks) -> bool:
     return any(fact["claim"] in mark["claims"] or blanked(fact["quote"], mark) != fact["quote"] for mark in own)
 
 
-def take_back_facts(scope: Scope, store: BaseStore, written: Facts) -> Flow[None]:
-    """Remove the facts among those just written that rest on words or threads which are forgotten by now."""
+def take_back_facts(scope: Scope, store: BaseStore, written: Facts) -> Flow[Facts]:
+    """Remove the facts among those just written that rest on words or threads which are forgotten by now; which."""
     threads = yield from gone_threads(scope, store, (fact["thread"] for fact in written.values()))
     marks = yield from load_marks(scope, store)
     lost = {key: fact for key, fact in written.items() if fact["thread"] in threads or rests_on_forgotten(fact, marks)}
@@ -67,6 +67,7 @@ def take_back_facts(scope: Scope, store: BaseStore, written: Facts) -> Flow[None
         items = yield from listing(store, scope.namespace("facts"))
         known = {item.key: cast("StoredFact", item.value) for item in items} | lost
         yield from write(store, without(scope, known, lost))
+    return lost
 
 
 def without(scope: Scope, known: Facts, lost: Facts) -> list[Op]:

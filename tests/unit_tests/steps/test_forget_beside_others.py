@@ -18,6 +18,7 @@ from langchain_hybrid_memory.steps.forget import forget_fact, forget_message, fo
 from langchain_hybrid_memory.steps.index import index
 from langchain_hybrid_memory.steps.load import load
 from langchain_hybrid_memory.steps.record import append, utterances
+from langchain_hybrid_memory.steps.settle import Settlement
 from langchain_hybrid_memory.steps.summarize import summarize
 from tests.doubles.builders import ALEX, NOW, ai, extraction, facts_in, human, lives_in, messages_in
 from tests.doubles.stores import InterruptedStore
@@ -91,11 +92,13 @@ async def test_forgotten_words_do_not_come_back(drive: Driver, forgetting: Step,
         outer, inner = (step, forgetting) if is_outer else (forgetting, step)
         flow, other = outer(store), inner(store)
         store.let_in(lambda: run(other), before=number)  # noqa: B023 - it is used up in this round
-        await drive(flow)
+        outcome = await drive(flow)
         if not store.has_let_in:
             other.close()
             break
         assert "Lisbon" not in everything_of(store), f"before batch {number}"
+        if isinstance(outcome, Settlement) and forgetting is not forgetting_thread:  # what is told of it afterwards
+            assert not outcome.added, f"before batch {number}"
     assert number > 2
 
 
