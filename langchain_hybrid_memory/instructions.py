@@ -34,7 +34,9 @@ OVERRIDE = re.compile(
 )
 """Calls to set aside what the reader was told before."""
 COMMAND = re.compile(
-    r"\bfrom now on,? (?:you|always|never|reply|respond|answer|send|treat|when)\b|\byou are now \w"
+    r"\b(?:from|starting|as of) now(?: on)?,? (?:please )?(?:you|always|never|do not|don't|reply|respond|answer|send"
+    r"|treat|when|include|add|append|insert|attach|mention|forward|copy|post|email|use|call|say|write|follow|act|speak)\b"
+    r"|\byou are now \w"
     r"|\byou are (?:an?|the)(?: \w{1,20}){0,3} (?:ai|assistant|chatbot|agent)\b"
     r"|^\W*(?:act|behave|respond|pretend to be|reply) (?:as |like )?(?:an? |the )?"
     r"(?:admin\w*|root|system|developer|unrestricted|superuser)\b"

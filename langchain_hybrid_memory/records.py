@@ -1,7 +1,8 @@
 """The records a store keeps, each kind a dictionary of JSON values, and how their keys and times are written.
 
-A record carries no version. A later version of this package may add fields, which are read with a default, and never
-changes what one means; files that an earlier version must not read are refused by the store, whose format is numbered.
+A later version of this package may add fields, which are read with a default. A record in which it changes what one
+means must carry `"format": 2` or more, and its exports a higher version: this version refuses such a record in every
+store, and takes one without a number as its own. The files of a `ChromaStore` are numbered besides.
 """
 
 from __future__ import annotations

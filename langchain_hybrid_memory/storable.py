@@ -13,8 +13,12 @@ from typing import Any, TypeVar
 
 from langgraph.store.base import GetOp, Item, Op, PutOp
 
+from langchain_hybrid_memory.errors import StorageError
+
 ItemT = TypeVar("ItemT", bound=Item)
 
+FORMAT = 1
+"""Of the records this version understands; it writes no number, so one without a number is of this format."""
 MARK = "\ufdd0"
 """Begins what stands for one character; a noncharacter of Unicode, which no text is meant to hold."""
 DIGITS = "\ufde0\ufde1\ufde2\ufde3\ufde4\ufde5\ufde6\ufde7\ufde8\ufde9\ufdea\ufdeb\ufdec\ufded\ufdee\ufdef"
@@ -43,7 +47,17 @@ def storable_op(op: Op) -> Op:
 
 
 def read_item(item: ItemT) -> ItemT:
-    """An item with key and value as they were before `storable_op`; what the store handed out is not touched."""
+    """An item with key and value as they were before `storable_op`; what the store handed out is not touched.
+
+    Raises:
+        StorageError: If a later version wrote it, in a format that this one would misread.
+    """
+    if item.value.get("format", FORMAT) > FORMAT:
+        msg = (
+            f"a record in the store has format {item.value['format']}, newer than the {FORMAT} this "
+            "version of langchain-hybrid-memory knows. Upgrade the package"
+        )
+        raise StorageError(msg)
     if not _is_marked([item.key, item.value]):
         return item
     read = copy.copy(item)

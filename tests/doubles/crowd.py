@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.store.base import GetOp, SearchItem, SearchOp
 
-from langchain_hybrid_memory import ChromaStore, HybridMemory, RecallConfig, SummaryConfig, UnknownFactError
+from langchain_hybrid_memory import ChromaStore, Hit, HybridMemory, RecallConfig, SummaryConfig, UnknownFactError
 from tests.doubles.life import (
     AT_ONCE,
     DOORS,
@@ -105,6 +105,8 @@ def secrets_in(value: object) -> set[int]:
 def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
+    if isinstance(value, Hit):
+        value = replace(value, sought={})  # the question, which names another's secret, and not what was found
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 

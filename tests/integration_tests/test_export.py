@@ -9,7 +9,9 @@ import pytest
 
 from langchain_hybrid_memory import HybridMemory, SummaryConfig
 from langchain_hybrid_memory.errors import ImportFormatError
+from langchain_hybrid_memory.hybrid_memory import open_store
 from langchain_hybrid_memory.steps import export as module
+from tests.doubles.embedding import WordEmbedding
 from tests.doubles.life import AT_ONCE, INTRODUCTION, SECONDS, learning_model, store_in_memory
 
 if TYPE_CHECKING:
@@ -67,6 +69,40 @@ async def test_export_comes_back_as_it_was(
     hits = await call(other.for_user("sam"), "recall", "Where does Sarah work?")
     assert "Google" in hits[0].text
     assert await call(other.for_user("alex"), "facts") == []
+
+
+@pytest.mark.timeout(3_600)
+async def test_many_items_come_back_as_they_were_page_by_page(tmp_path: Path, call: Door, *, is_full: bool) -> None:
+    many, path, back = 100_000 if is_full else 1_200, tmp_path / "many.jsonl", tmp_path / "back.jsonl"
+    with open_store(tmp_path / "memory", embedding=WordEmbedding()) as store:
+        alex = HybridMemory(None, store=store, extraction="manual").for_user("alex")
+        await call(alex, "record", [("user", "I like tea.")], thread_id="t")
+        await call(alex, "export", path)
+        multiply(path, many)
+        restored, exported = list[int](), list[int]()
+        await call(alex, "forget_everything")
+        assert await call(alex, "restore", path, restored.append) == restored[-1] == many
+        assert await call(alex, "export", back, exported.append) == exported[-1] == many
+    assert min(len(restored), len(exported)) >= many // module.PAGE, "each page is told of"
+    is_equal = values_in(back) == values_in(path)
+    assert is_equal, "what differs of so many would take minutes to show"
+
+
+def values_in(path: Path) -> dict[str, dict[str, Any]]:
+    """What an export holds, by key."""
+    return {line["key"]: line["value"] for line in map(json.loads, path.read_text().splitlines()[1:])}
+
+
+def multiply(path: Path, many: int) -> None:
+    """Write a file that holds the message of an export so many times, each under a key of its own."""
+    header, *lines = path.read_text().splitlines()
+    (message,) = [line for line in map(json.loads, lines) if line["kind"] == "messages"]
+    with path.open("w") as file:
+        file.write(f"{header}\n")
+        for number in range(many):
+            changed = {"id": f"m{number}", "position": number, "text": f"I like tea {number}.", "is_indexed": True}
+            value = {**message["value"], **changed}
+            file.write(json.dumps({**message, "key": f"m{number}", "value": value}) + "\n")
 
 
 async def test_what_was_forgotten_since_does_not_come_back(tmp_path: Path, call: Door) -> None:

