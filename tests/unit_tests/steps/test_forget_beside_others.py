@@ -15,6 +15,7 @@ from langchain_hybrid_memory.config import ExtractConfig, SummaryConfig
 from langchain_hybrid_memory.steps.consolidate import consolidate
 from langchain_hybrid_memory.steps.extract import Meter
 from langchain_hybrid_memory.steps.forget import forget_fact, forget_message, forget_thread
+from langchain_hybrid_memory.steps.forget_everything import forget_everything
 from langchain_hybrid_memory.steps.index import index
 from langchain_hybrid_memory.steps.load import load
 from langchain_hybrid_memory.steps.record import append, utterances
@@ -73,6 +74,10 @@ def forgetting_thread(store: InterruptedStore) -> Flow[Any]:
     return forget_thread(ALEX, store)
 
 
+def forgetting_everything(store: InterruptedStore) -> Flow[Any]:
+    return forget_everything(ALEX, store, None)
+
+
 def lived() -> InterruptedStore:
     """A store in which the first message is on record and one fact is known from it."""
     store = InterruptedStore()
@@ -83,9 +88,12 @@ def lived() -> InterruptedStore:
     return store
 
 
+WHOLE = (forgetting_thread, forgetting_everything)
+
+
 @pytest.mark.parametrize("is_outer", [True, False], ids=["forgotten meanwhile", "worked on meanwhile"])
 @pytest.mark.parametrize("step", [learning, indexing, summarizing])
-@pytest.mark.parametrize("forgetting", [forgetting_fact, forgetting_message, forgetting_thread])
+@pytest.mark.parametrize("forgetting", [forgetting_fact, forgetting_message, *WHOLE])
 async def test_forgotten_words_do_not_come_back(drive: Driver, forgetting: Step, step: Step, *, is_outer: bool) -> None:
     for number in count():
         store = lived()
@@ -97,7 +105,7 @@ async def test_forgotten_words_do_not_come_back(drive: Driver, forgetting: Step,
             other.close()
             break
         assert "Lisbon" not in everything_of(store), f"before batch {number}"
-        if isinstance(outcome, Settlement) and forgetting is not forgetting_thread:  # what is told of it afterwards
+        if isinstance(outcome, Settlement) and forgetting not in WHOLE:  # what is told of it afterwards
             assert not outcome.added, f"before batch {number}"
     assert number > 2
 
