@@ -75,6 +75,8 @@ def rebuild(scope: Scope, core: Core, store: BaseStore, *, owner: str, on_progre
         while waiting and run.misses < GIVE_UP:
             _tell(on_progress, len(run.done), len(episodes))
             taken = yield from run.learn(waiting[:size])
+            if not taken:
+                return (yield from rebuild(scope, core, store, owner=owner, on_progress=on_progress))
             waiting = waiting[taken:]
     failed = len(episodes) - len(run.done)
     if failed:
@@ -84,7 +86,8 @@ def rebuild(scope: Scope, core: Core, store: BaseStore, *, owner: str, on_progre
             "Call rebuild() again to go on with those"
         )
         raise ExtractionError(msg)
-    yield from swap(scope, store, run.done)
+    if not (yield from swap(scope, store, run.done)):
+        return (yield from rebuild(scope, core, store, owner=owner, on_progress=on_progress))
     _tell(on_progress, len(episodes), len(episodes))
     return _rebuilt(run.report, len(episodes))
 
@@ -108,7 +111,7 @@ class _Run:
         self.misses = 0
 
     def learn(self, waiting: Sequence[Episode]) -> Flow[int]:
-        """Learn from as many turns as go into one model call; how many were tried."""
+        """Learn from as many turns as go into one model call; how many were tried, none if the stage was dropped."""
         said = [message for episode in waiting for message in self._messages[episode["key"]]]
         chosen, _ = choose_episodes(waiting, said, config=self._core.extract, count=self._core.count)
         yield from enqueue(self._scope, self._store, chosen)
@@ -123,8 +126,8 @@ class _Run:
         self.misses = self.misses + 1 if failed else 0
         self.done = [*self.done, *(episode["key"] for episode in chosen if episode["key"] not in failed)]
         yield from leave_out(self._scope, self._store, [key for episode in left for key in episode["entries"]])
-        yield from note(self._scope, self._store, self.done)
-        return len(chosen)
+        is_there = yield from note(self._scope, self._store, self.done)
+        return len(chosen) if is_there else 0
 
 
 def _tell(on_progress: Progress | None, done: int, total: int) -> None:

@@ -22,6 +22,7 @@ from langchain_hybrid_memory.records import (
 )
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.load import Episode, load
+from langchain_hybrid_memory.steps.take_back import take_back_facts
 from langchain_hybrid_memory.steps.writes import fact_op, write
 
 PLAN = "plan"
@@ -69,15 +70,27 @@ def leave_out(scope: Scope, store: BaseStore, keys: Collection[str]) -> Flow[Non
     yield from batch(store, [PutOp(staged(scope).pending, key, None) for key in keys])
 
 
-def note(scope: Scope, store: BaseStore, done: Sequence[str]) -> Flow[None]:
-    """Note which episodes the stage holds, so that an interrupted rebuild goes on from there."""
-    yield from batch(store, [_plan_op(scope, done)])
+def note(scope: Scope, store: BaseStore, done: Sequence[str], *, is_complete: bool = False) -> Flow[bool]:
+    """Note which episodes the stage holds, so that an interrupted rebuild goes on from there.
+
+    Returns:
+        Whether the stage is still there. Another process drops it as well, when the user forgets, pins or corrects
+        something in there; what was put into it since is dropped then.
+    """
+    if (yield from _plan(scope, store)) is None:
+        yield from batch(store, (yield from discarding(scope, store)))
+        return False
+    yield from batch(store, [_plan_op(scope, done, is_complete=is_complete)])
+    return True
 
 
-def swap(scope: Scope, store: BaseStore, done: Sequence[str]) -> Flow[None]:
-    """Put what the stage holds in the place of what was known; an interruption from here on is finished by `finish`."""
-    yield from batch(store, [_plan_op(scope, done, is_complete=True)])
-    yield from finish(scope, store)
+def swap(scope: Scope, store: BaseStore, done: Sequence[str]) -> Flow[bool]:
+    """Put what the stage holds in the place of what was known; whether it was still there, see `note`.
+
+    An interruption from here on is finished by `finish`.
+    """
+    is_there = yield from note(scope, store, done, is_complete=True)
+    return is_there and (yield from finish(scope, store))
 
 
 def finish(scope: Scope, store: BaseStore) -> Flow[bool]:
@@ -97,6 +110,9 @@ def finish(scope: Scope, store: BaseStore) -> Flow[bool]:
     summaries = yield from listing(store, aside.namespace("summaries"))
     ops += [PutOp(scope.namespace("summaries"), item.key, item.value, index=False) for item in summaries]
     yield from write(store, ops)
+    yield from take_back_facts(scope, store, new)
+    if (yield from _plan(scope, store)) is None:  # dropped meanwhile: the summaries may tell what was forgotten
+        yield from batch(store, [PutOp(scope.namespace("summaries"), item.key, None) for item in summaries])
     yield from batch(store, (yield from discarding(scope, store)))
     return True
 

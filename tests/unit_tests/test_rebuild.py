@@ -256,6 +256,28 @@ async def test_decision_in_the_middle_of_a_rebuild_starts_it_anew(call: Door, de
     assert [value for value in await alex.values() if "tea" in value] == wanted[decision]
 
 
+@pytest.mark.parametrize("moment", [2, 3, 4])
+@pytest.mark.parametrize("decision", ["forget", "pin"])
+async def test_decision_in_another_process_starts_it_anew_too(call: Door, decision: str, moment: int) -> None:
+    alex = Person(call, learning_model(), extract=ONE_A_CALL)
+    await alex.says(*HOMES)
+    known = sorted(await alex.values(current_only=False))
+    elsewhere = Person(call, None, alex.store)
+    (tea,) = [fact for fact in await alex.facts() if fact.value == "tea"]
+    moments = [moment]
+
+    def decide(done: int, _: int) -> None:
+        if done in moments:
+            moments.clear()
+            getattr(elsewhere.user, decision)(tea.id)
+
+    await alex.rebuilds(decide)
+    left = sorted(await alex.values(current_only=False))
+    assert left == [value for value in known if decision == "pin" or value != "tea"]
+    assert [fact.value for fact in await alex.facts() if fact.is_pinned] == (["tea"] if decision == "pin" else [])
+    assert alex.stage() == []
+
+
 async def test_what_another_process_learned_meanwhile_stays(call: Door) -> None:
     alex = Person(call, learning_model(), extract=ONE_A_CALL)
     await alex.says(*HOMES)

@@ -12,6 +12,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_hybrid_memory._flow import run
 from langchain_hybrid_memory.budget import approximate_tokens
 from langchain_hybrid_memory.config import ExtractConfig, SummaryConfig
+from langchain_hybrid_memory.records import StoredSummary
 from langchain_hybrid_memory.steps.consolidate import consolidate
 from langchain_hybrid_memory.steps.extract import Meter
 from langchain_hybrid_memory.steps.forget import forget_fact, forget_message, forget_thread
@@ -20,7 +21,9 @@ from langchain_hybrid_memory.steps.index import index
 from langchain_hybrid_memory.steps.load import load
 from langchain_hybrid_memory.steps.record import append, utterances
 from langchain_hybrid_memory.steps.settle import Settlement
+from langchain_hybrid_memory.steps.stage import begin, staged, swap
 from langchain_hybrid_memory.steps.summarize import summarize
+from langchain_hybrid_memory.steps.writes import fact_op, write
 from tests.doubles.builders import ALEX, NOW, ai, extraction, facts_in, human, lives_in, messages_in
 from tests.doubles.stores import InterruptedStore
 from tests.unit_tests.steps.test_forget import everything_of
@@ -61,6 +64,16 @@ def summarizing(store: InterruptedStore) -> Flow[Any]:
     return summarize(ALEX, store, Parrot(responses=[""]), config=config, count=approximate_tokens, meter=Meter())
 
 
+def swapping(store: InterruptedStore) -> Flow[Any]:
+    """Put in place what a rebuild has prepared."""
+    run(begin(ALEX, store))
+    facts = facts_in(store)
+    run(write(store, [fact_op(staged(ALEX), key, fact) for key, fact in facts.items()]))
+    told = StoredSummary(text="They live in Lisbon.", through_id="a1", through_position=1, messages=2)
+    store.put(staged(ALEX).namespace("summaries"), "t1", dict(told), index=False)
+    return swap(ALEX, store, [fact["episode"] for fact in facts.values()])
+
+
 def forgetting_fact(store: InterruptedStore) -> Flow[Any]:
     (key,) = facts_in(store)
     return forget_fact(ALEX, store, key, now=NOW)
@@ -92,7 +105,7 @@ WHOLE = (forgetting_thread, forgetting_everything)
 
 
 @pytest.mark.parametrize("is_outer", [True, False], ids=["forgotten meanwhile", "worked on meanwhile"])
-@pytest.mark.parametrize("step", [learning, indexing, summarizing])
+@pytest.mark.parametrize("step", [learning, indexing, summarizing, swapping])
 @pytest.mark.parametrize("forgetting", [forgetting_fact, forgetting_message, *WHOLE])
 async def test_forgotten_words_do_not_come_back(drive: Driver, forgetting: Step, step: Step, *, is_outer: bool) -> None:
     for number in count():
