@@ -13,7 +13,7 @@ from typing import cast
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
-from langchain_hybrid_memory.records import Facts, StoredFact, StoredMessage, entity_key
+from langchain_hybrid_memory.records import EDIT, SAVED, Facts, StoredFact, StoredMessage, entity_key
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.marks import Marks, blanked, load_marks, mark_key
 from langchain_hybrid_memory.steps.revive import without_facts
@@ -60,7 +60,9 @@ def rests_on_forgotten(fact: StoredFact, marks: Marks) -> bool:
 
 def take_back_facts(scope: Scope, store: BaseStore, written: Facts) -> Flow[Facts]:
     """Remove the facts among those just written that rest on words or threads which are forgotten by now; which."""
-    threads = yield from gone_threads(scope, store, (fact["thread"] for fact in written.values()))
+    # only what was drawn from a recorded message has its thread on the list in any case
+    drawn = [fact["thread"] for fact in written.values() if not fact["episode"].startswith((EDIT, SAVED))]
+    threads = yield from gone_threads(scope, store, drawn)
     marks = yield from load_marks(scope, store)
     lost = {key: fact for key, fact in written.items() if fact["thread"] in threads or rests_on_forgotten(fact, marks)}
     if lost:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_hybrid_memory.config import ExtractConfig
+from langchain_hybrid_memory.records import SAVED
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps import entities
 from langchain_hybrid_memory.steps.consolidate import consolidate
@@ -84,6 +85,14 @@ async def test_facts_are_written_searchable_in_one_batch(drive: Driver, store: W
     await learn(drive, store, HOME, lives_in("Lisbon"), entities=(named("Lisbon"),))
     assert len(store.writes) == 1
     assert [hit.key for hit in store.search(ALEX.namespace("facts"), query="Lisbon") if hit.score] == ["e-m1-0"]
+
+
+async def test_saved_fact_of_a_thread_that_was_never_recorded_is_ended_and_stays(
+    drive: Driver, store: WatchedStore
+) -> None:
+    know(store, saved=known_fact("The user lives in Lisbon.", thread="elsewhere", episode=f"{SAVED}1"))
+    await learn(drive, store, MOVED, lives_in("Porto"))
+    assert facts_in(store)["saved"]["superseded_by"] is not None
 
 
 async def test_nothing_learned_writes_nothing(drive: Driver, store: WatchedStore) -> None:
