@@ -199,12 +199,13 @@ def ours(user: UserMemory) -> Ask:
 
 
 def theirs(peer: Peer, messages: Mapping[str, Message]) -> Ask:
-    """A peer; what it finds is written into a block as ours is."""
+    """A peer; what it finds is written into a block as ours is, but not made shorter to find room for more."""
 
     def ask(question: Question, budget: int) -> Sequence[Hit]:
         limit = DEPTH if budget == ROOMY else POOL
         hits = [Hit(item=messages[key], score=0.0) for key in peer.search(question.text, limit)]
-        return fit_hits(hits, RecallConfig(limit=limit, budget_tokens=budget), approximate_tokens)
+        whole = RecallConfig(limit=limit, budget_tokens=budget, excerpt_tokens=RecallConfig().item_tokens)
+        return fit_hits(hits, whole, approximate_tokens)
 
     return ask
 
