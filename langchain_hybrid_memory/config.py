@@ -152,7 +152,7 @@ class RecallConfig(_Checked):
     they could not do by then it does without. `math.inf` waits to the end."""
     question_characters: int = 2_000
     """Of a longer message its first and last characters, so many in all, are searched for."""
-    fresh_limit: int = 50
+    fresh_limit: int = 20
     """How many of the newest messages are looked at by words alone, for those not indexed yet."""
     weights: RankingWeights = RankingWeights()
     """How what was found is put in order."""

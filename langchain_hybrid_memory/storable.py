@@ -58,20 +58,24 @@ def read_item(item: ItemT) -> ItemT:
             "version of langchain-hybrid-memory knows. Upgrade the package"
         )
         raise StorageError(msg)
-    if not _is_marked([item.key, item.value]):
+    if MARK not in item.key and not _is_marked(item.value):
         return item
     read = copy.copy(item)
     read.key, read.value = _read(item.key), as_written(item.value)
     return read
 
 
-def _is_marked(value: Any) -> bool:
-    """Whether a string in a JSON value, keys included, may have been written another way."""
-    if isinstance(value, str):
-        return MARK in value
-    if isinstance(value, dict):
-        return MARK in "".join(value) or any(map(_is_marked, value.values()))
-    return isinstance(value, list) and any(map(_is_marked, value))
+def _is_marked(value: dict[str, Any] | list[Any]) -> bool:
+    """Whether a string in a JSON object or array, keys included, may have been written another way."""
+    if isinstance(value, dict) and MARK in "".join(value):
+        return True
+    for each in value.values() if isinstance(value, dict) else value:
+        if isinstance(each, str):  # the most, and all that is read comes by here
+            if MARK in each:
+                return True
+        elif isinstance(each, (dict, list)) and _is_marked(each):
+            return True
+    return False
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from langgraph.store.base import SearchItem
@@ -25,8 +24,7 @@ LENGTH_SHARE = 0.4
 """BM25's k1 and b: a second mention adds little, and a long text is held against a candidate less than is usual."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A found fact or message."""
 
     item: Fact | Message
@@ -65,6 +63,7 @@ class Pool:
         self.question = question
         self.candidates = candidates
         self._counter = TermCounter(question.terms)
+        self._counted: dict[str, list[int]] = {}
 
     def __len__(self) -> int:
         """How many candidates there are."""
@@ -75,9 +74,29 @@ class Pool:
         return np.fromiter(values, dtype=np.float64, count=len(self))
 
     @cached_property
+    def texts(self) -> list[str]:
+        """The text of each candidate."""
+        return [each.item.text for each in self.candidates]
+
+    @cached_property
+    def sizes(self) -> Values:
+        """The length of each text, in characters."""
+        return self.mark(map(len, self.texts))
+
+    @cached_property
+    def is_users(self) -> NDArray[np.bool_]:
+        """Which candidates are the user's words."""
+        return np.array([each.role == "user" for each in self.candidates])
+
+    @cached_property
     def is_fact(self) -> NDArray[np.bool_]:
         """Which candidates are facts."""
         return np.array([isinstance(each.item, Fact) for each in self.candidates])
+
+    @cached_property
+    def cosines(self) -> Values:
+        """As the store found them; NaN for what is not embedded yet."""
+        return self.mark(np.nan if each.cosine is None else each.cosine for each in self.candidates)
 
     @cached_property
     def nearness(self) -> Values:
@@ -85,7 +104,7 @@ class Pool:
 
         Apart, because a sentence made to stand alone is nearer to any question than a message.
         """
-        cosines = self.mark(np.nan if each.cosine is None else each.cosine for each in self.candidates)
+        cosines = self.cosines.copy()
         for among in (self.is_fact, ~self.is_fact):
             known = cosines[among & ~np.isnan(cosines)]
             if len(known):
@@ -118,17 +137,17 @@ class Pool:
     @cached_property
     def in_text(self) -> Values:
         """How often each term of the question occurs in each text."""
-        return self._counts(each.item.text for each in self.candidates)
+        return self._counts(self.texts)
 
     @cached_property
     def in_before(self) -> Values:
         """The same for what stands before each text."""
-        return self._counts(each.before for each in self.candidates)
+        return self._counts([each.before for each in self.candidates])
 
     @cached_property
     def in_names(self) -> Values:
         """The same for the name of the speaker, or the entities of a fact."""
-        return self._counts(each.names for each in self.candidates)
+        return self._counts([each.names for each in self.candidates])
 
     @cached_property
     def covered(self) -> Values:
@@ -139,7 +158,7 @@ class Pool:
     @cached_property
     def shared_words(self) -> Values:
         """BM25 of each text alone, the best at 1."""
-        return self.bm25(self.in_text, self.mark(len(each.item.text) for each in self.candidates))
+        return self.bm25(self.in_text, self.sizes)
 
     def bm25(self, counts: Values, sizes: Values) -> Values:
         """BM25 from how often each term occurs in each text, and from the texts' lengths; the best at 1."""
@@ -154,13 +173,21 @@ class Pool:
         is_name = (self.in_names[~self.is_fact] > 0).any(axis=0)
         return rarity if is_name.all() else np.where(is_name, 0.0, rarity)
 
-    def _counts(self, texts: Iterable[str]) -> Values:
-        return np.array(self._counter.count(texts), dtype=np.float64).reshape(len(self), len(self.question.terms))
+    def _counts(self, texts: Sequence[str]) -> Values:
+        """Counts of the terms; a text is looked at once, though it is one message and stands before the next."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._counted]
+        self._counted.update(zip(new, self._counter.count(new), strict=True))
+        counts = [self._counted[text] for text in texts]
+        return np.array(counts, dtype=np.float64).reshape(len(self), len(self.question.terms))
 
     def beside(self, steps: int) -> list[int]:
         """For each candidate the row of the message so many places behind it in its thread; -1 if it was not found."""
-        rows = {spot: row for row, spot in enumerate(self._spots) if spot}
-        return [rows.get((spot[0], spot[1] + steps), -1) if spot else -1 for spot in self._spots]
+        find = self._rows.get
+        return [find((spot[0], spot[1] + steps), -1) if spot else -1 for spot in self._spots]
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, int], int]:
+        return {spot: row for row, spot in enumerate(self._spots) if spot}
 
     @cached_property
     def _spots(self) -> list[tuple[str, int] | None]:
@@ -175,9 +202,11 @@ def read_candidates(*, found: Iterable[SearchItem], fresh: Iterable[SearchItem])
         found: What the store found; what it could not score, because it has no vectors, counts by its words.
         fresh: Messages that are not embedded yet.
     """
-    every = [*fresh, *found]
-    scored = {(tuple(item.namespace), item.key): item for item in every if item.score is not None}
-    distinct = {(tuple(item.namespace), item.key): item for item in every} | scored
+    distinct: dict[tuple[tuple[str, ...], str], SearchItem] = {}
+    for item in (*fresh, *found):
+        place = (tuple(item.namespace), item.key)
+        if item.score is not None or place not in distinct:
+            distinct[place] = item
     return [_candidate(item) for item in distinct.values()]
 
 

@@ -69,7 +69,7 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
     shares["source"] = _of_sources(pool, own) - own
     scores, alone = ((own + extra).round(9).tolist() for extra in (shares["source"], 0))
     times = [each.item.said_at if isinstance(each.item, Fact) else each.item.at for each in pool.candidates]
-    rows = [row for row, is_found in enumerate(_are_found(pool)) if is_found]
+    rows = _found(pool)
     is_fact: list[bool] = pool.is_fact.tolist()
     rows.sort(key=lambda row: (scores[row], is_fact[row], alone[row], times[row]), reverse=True)
     outdated = {} if question.asks_past else outdated_words(item.value for item in found)
@@ -104,8 +104,7 @@ def _relevance(pool: Pool) -> float:
 
     What was said on a day that the question names fits.
     """
-    cosines = pool.mark(each.cosine or 0.0 for each in pool.candidates)
-    fits = np.maximum((cosines + pool.covered) / 2, WORDS_ALONE * pool.covered)
+    fits = np.maximum((np.nan_to_num(pool.cosines) + pool.covered) / 2, WORDS_ALONE * pool.covered)
     return float(max(fits.max(), SIGNALS["date"](pool).max()))
 
 
@@ -127,10 +126,11 @@ def _is_superseded(candidate: Candidate) -> bool:
     return isinstance(candidate.item, Fact) and candidate.item.is_superseded
 
 
-def _are_found(pool: Pool) -> Iterable[bool]:
-    """Which candidates share something with the question: a place among the vectors, or a word."""
-    words = (pool.in_text + pool.in_before + pool.in_names).sum(axis=1).tolist()
-    return (each.cosine is not None or shared > 0 for each, shared in zip(pool.candidates, words, strict=True))
+def _found(pool: Pool) -> list[int]:
+    """Rows of candidates that share something with the question: a place among the vectors, or a word."""
+    has_word = (pool.in_text + pool.in_before + pool.in_names).any(axis=1)
+    rows: list[int] = np.flatnonzero(~np.isnan(pool.cosines) | has_word).tolist()
+    return rows
 
 
 def _signals(candidate: Candidate, values: Mapping[str, float]) -> Mapping[str, float]:

@@ -78,8 +78,7 @@ def passage(pool: Pool) -> Values:
 
     A term counts less the further off it stands, and less in a long message: that holds a bit of everything.
     """
-    sizes = pool.mark(len(each.item.text) for each in pool.candidates)
-    held = (pool.in_text > 0) * np.minimum(SPOKEN_CHARACTERS / np.maximum(sizes, 1), 1)[:, None]
+    held = (pool.in_text > 0) * np.minimum(SPOKEN_CHARACTERS / np.maximum(pool.sizes, 1), 1)[:, None]
     held = np.vstack([held, np.zeros(held.shape[1])])  # the last row stands for a message that was not found
     together = held[:-1]
     for steps in range(-PASSAGE_REACH, PASSAGE_REACH + 1):
@@ -120,33 +119,30 @@ def date(pool: Pool) -> Values:
 
 def role(pool: Pool) -> Values:
     """Whether it was said by the user; or by the assistant, where that is what the question is about."""
-    return pool.mark((each.role == "user") is not pool.question.asks_assistant for each in pool.candidates)
+    return np.asarray(pool.is_users != pool.question.asks_assistant, dtype=np.float64)
 
 
 def length(pool: Pool) -> Values:
     """How much was said at all: "Thanks!" answers nothing."""
-    sizes = pool.mark(len(each.item.text) for each in pool.candidates)
-    return pool.mark(np.minimum(np.log1p(sizes) / np.log1p(WORDY_CHARACTERS), 1.0))
+    return np.asarray(np.minimum(np.log1p(pool.sizes) / np.log1p(WORDY_CHARACTERS), 1.0), dtype=np.float64)
 
 
 def kind(pool: Pool) -> Values:
     """Whether a text has what the question asks for: a time for "when", a number for "how many"."""
     tells = [tells_when] * pool.question.asks_when + [tells_number] * pool.question.asks_number
-    return pool.mark(any(has(each.item.text) for has in tells) for each in pool.candidates)
+    return pool.mark(any(has(text) for has in tells) for text in pool.texts) if tells else np.zeros(len(pool))
 
 
 def instruction(pool: Pool) -> Values:
     """How near in meaning a standing instruction of the user is: it has to come up unasked."""
-    return pool.nearness * pool.mark(
-        each.role == "user" and is_standing_instruction(each.item.text) for each in pool.candidates
-    )
+    return pool.nearness * (pool.is_users & [is_standing_instruction(text) for text in pool.texts])
 
 
 def preference(pool: Pool) -> Values:
     """How near in meaning something the user prefers is, where advice is asked."""
     if not pool.question.asks_advice:
         return np.zeros(len(pool))
-    return pool.nearness * pool.mark(each.role == "user" and is_preference(each.item.text) for each in pool.candidates)
+    return pool.nearness * (pool.is_users & [is_preference(text) for text in pool.texts])
 
 
 def recency(pool: Pool) -> Values:
@@ -159,6 +155,8 @@ def recency(pool: Pool) -> Values:
 
 def fact(pool: Pool) -> Values:
     """How well the best fact on a message fits, by meaning and word: a fact is one more key to its source."""
+    if not pool.is_fact.any():
+        return np.zeros(len(pool))
     fits = ((pool.nearness + pool.shared_words) / 2).tolist()
     return pool.mark(max((fits[row] for row in rows), default=0.0) for rows in pool.resting)
 

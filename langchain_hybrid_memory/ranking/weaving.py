@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from langchain_hybrid_memory.memories import Fact, Hit, Message
@@ -27,7 +27,7 @@ def weave(hits: Iterable[Hit], *, limit: int) -> list[Hit]:
     kept: list[Hit] = []
     shown: set[tuple[str, str]] = set()
     quoted: Counter[tuple[str, str]] = Counter()
-    vocabularies: list[AbstractSet[str]] = []
+    vocabularies: defaultdict[int, list[AbstractSet[str]]] = defaultdict(list)
     for hit in hits:
         if len(kept) == limit:
             break
@@ -39,14 +39,14 @@ def weave(hits: Iterable[Hit], *, limit: int) -> list[Hit]:
         if is_told:
             continue
         words = frozenset(hit.text.lower().split())
-        if any(_is_same(words, other) for other in vocabularies):
+        if _is_told(words, vocabularies):
             continue
         kept.append(hit)
         if isinstance(hit.item, Fact):
             quoted.update(dict.fromkeys(sources, len(hit.item.quote)))
         else:
             shown.update(sources)
-        vocabularies.append(words)
+        vocabularies[len(words)].append(words)
     return kept
 
 
@@ -56,8 +56,12 @@ def places(item: Fact | Message) -> list[tuple[str, str]]:
     return [(item.thread, message_id) for message_id in dict.fromkeys(ids)]
 
 
-def _is_same(words: AbstractSet[str], others: AbstractSet[str]) -> bool:
-    count, other = len(words), len(others)
-    if count < SAME_SHARE * other or other < SAME_SHARE * count:  # most pairs, at little cost: no union is smaller
-        return False
-    return len(words & others) >= SAME_SHARE * len(words | others)
+def _is_told(words: AbstractSet[str], vocabularies: Mapping[int, Sequence[AbstractSet[str]]]) -> bool:
+    """Whether a text shares nearly all its words with another; those are by the number of their words."""
+    # at least so many words are shared where the shared share of the union is SAME_SHARE
+    return any(
+        len(words & other) * (1 + SAME_SHARE) >= SAME_SHARE * (len(words) + size)
+        for size, others in vocabularies.items()
+        if min(len(words), size) >= SAME_SHARE * max(len(words), size)  # else no union is small enough
+        for other in others
+    )

@@ -163,7 +163,8 @@ def _told(text: str, item: Fact | Message) -> str:
 
 def as_data(text: str) -> str:
     """Show a text as it reads, but unable to close the fence around it, or to look like a part of a chat's format."""
-    visible = INVISIBLE.sub("", TERMINAL.sub("", text))
+    is_plain = text.isascii() and text.isprintable()
+    visible = text if is_plain else INVISIBLE.sub("", TERMINAL.sub("", text))
     return TOKEN.sub("(", visible).replace("```", "'''")
 
 

@@ -18,6 +18,7 @@ from langchain_hybrid_memory.store._items import microseconds
 from langchain_hybrid_memory.store._namespaces import list_namespaces
 from langchain_hybrid_memory.store._owner import Ownership
 from langchain_hybrid_memory.store._plan import Get, Plan, Read, Search
+from langchain_hybrid_memory.store._row_cache import RowCache
 from langchain_hybrid_memory.store._search import Reader
 from langchain_hybrid_memory.store._settings import UNSETTLED, fingerprint, set_fingerprint, set_setting
 from langchain_hybrid_memory.store._vector_cache import VectorCache
@@ -50,7 +51,8 @@ class EmbeddedBackend:
         self._path = path
         self._pid = os.getpid()
         self.generation = 0
-        self._cache = VectorCache()
+        self._vectors = VectorCache()
+        self._rows = RowCache()
         with storage_errors(path, "opening"), ExitStack() as undo:
             path.mkdir(parents=True, exist_ok=True)
             self._owner = Ownership(path)
@@ -82,7 +84,7 @@ class EmbeddedBackend:
             if missing:
                 return Outcome([], missing)
             check_size(connection, [*vectors.values(), *queries.values()])
-            reader = Reader(connection, self._follower.nearest, self._cache, read=[])
+            reader = Reader(connection, self._follower.nearest, self._vectors, self._rows, read=[])
             results: list[Result] = [None] * plan.size
             for position, read in plan.reads.items():
                 results[position] = _read(reader, read, queries)
@@ -115,7 +117,8 @@ class EmbeddedBackend:
             with self._catalog.writing() as connection:
                 count = delete_below(connection, prefix)
                 set_setting(connection, UNSETTLED, "yes")
-            self._cache.clear()
+            self._vectors.clear()
+            self._rows.clear()
             self._follower.settle()
         return count
 

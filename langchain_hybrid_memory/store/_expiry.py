@@ -19,6 +19,7 @@ PROLONG: Final = (
     "UPDATE item SET expires_at = ? + CAST(ttl * 60000000 AS INTEGER) "
     "WHERE ttl IS NOT NULL AND id IN (SELECT value FROM json_each(?))"
 )
+ANY_MORTAL: Final = "SELECT 1 FROM item WHERE expires_at IS NOT NULL LIMIT 1"
 HAS_MORTALS: Final = "SELECT 1 FROM item WHERE ttl IS NOT NULL AND id IN (SELECT value FROM json_each(?)) LIMIT 1"
 
 
@@ -57,7 +58,9 @@ def sweep(connection: sqlite3.Connection, now: int) -> int:
 
 def has_mortals(connection: sqlite3.Connection, items: Sequence[int]) -> bool:
     """Whether one of some items lives for a time only."""
-    return bool(items) and connection.execute(HAS_MORTALS, (json.dumps(items),)).fetchone() is not None
+    if not items or connection.execute(ANY_MORTAL).fetchone() is None:
+        return False
+    return connection.execute(HAS_MORTALS, (json.dumps(items),)).fetchone() is not None
 
 
 def prolong(connection: sqlite3.Connection, items: Sequence[int], now: int) -> None:

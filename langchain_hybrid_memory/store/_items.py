@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -23,8 +22,7 @@ VALUE: Final = 3
 PLAIN: Final = str.maketrans({"\x03": "\x00", "\x04": "\x01", "\x05": "\x02"})
 
 
-@dataclass(frozen=True, slots=True)
-class Signals:
+class Signals(NamedTuple):
     """Why a search found an item: two absolute signals that other items do not move.
 
     Attributes:
@@ -46,45 +44,46 @@ class HybridItem(SearchItem):
 
     __slots__ = ("signals",)
 
-    def __init__(self, item: Item, *, score: float | None = None, signals: Signals | None = None) -> None:
-        """Copy an item and add what the search knows about it."""
+    def __init__(self, item: Item | Row, *, score: float | None = None, signals: Signals | None = None) -> None:
+        """Copy an item and add what the search knows about it; the value is the item's own."""
         self.namespace, self.key, self.value = item.namespace, item.key, item.value
         self.created_at, self.updated_at = item.created_at, item.updated_at
         self.score, self.signals = score, signals
 
 
 class Row(NamedTuple):
-    """An item as the catalog returns it, with its value read."""
+    """An item as the catalog holds it."""
 
     id: int
-    namespace: bytes
-    key: bytes
+    namespace: tuple[str, ...]
+    key: str
     value: dict[str, Any]
-    created_at: int
-    updated_at: int
+    created_at: datetime
+    updated_at: datetime
 
     def item(self) -> Item:
         """The item; its value is the row's own."""
         return Item(
-            namespace=decode_namespace(self.namespace),
-            key=decode(self.key),
+            namespace=self.namespace,
+            key=self.key,
             value=self.value,
-            created_at=instant(self.created_at),
-            updated_at=instant(self.updated_at),
+            created_at=self.created_at,
+            updated_at=self.updated_at,
         )
 
 
 def read_rows(rows: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
-    """Rows of the catalog with values that `dump_value` wrote.
+    """Rows of the catalog, their values as `dump_value` wrote them.
 
     They are read in one go: it takes half as long, because the same keys come again and again. Values that are not text
     may be deep, and are read one by one.
     """
     every = list(rows)
     plain = iter(json.loads(f"[{','.join(row[VALUE] for row in every if isinstance(row[VALUE], str))}]"))
-    for row in every:
-        value = next(plain) if isinstance(row[VALUE], str) else json.loads(row[VALUE])
-        yield Row._make((*row[:VALUE], value, *row[VALUE + 1 :]))
+    for item, namespace, key, stored, created_at, updated_at in every:
+        value = next(plain) if isinstance(stored, str) else json.loads(stored)
+        created, updated = instant(created_at), instant(updated_at)
+        yield Row(item, decode_namespace(namespace), decode(key), value, created, updated)
 
 
 def encode(text: str) -> bytes:

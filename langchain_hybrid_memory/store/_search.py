@@ -13,6 +13,7 @@ import numpy as np
 from langchain_hybrid_memory.keywords import as_coverage, matching
 from langchain_hybrid_memory.store._items import HybridItem, Signals, namespace_range, read_rows
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
+from langchain_hybrid_memory.store._row_cache import SELECT_ROW, RowCache, read_items
 from langchain_hybrid_memory.store._shards import LARGE
 from langchain_hybrid_memory.store._vector_cache import VectorCache
 
@@ -49,7 +50,6 @@ NEWEST_MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ? ORDER B
 MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ?"
 WORDS: Final = "SELECT rowid, words FROM keyword WHERE rowid IN (SELECT value FROM json_each(?))"
 LAST_WRITTEN: Final = "SELECT id, namespace, updated_at FROM item ORDER BY updated_at DESC LIMIT ?"
-SELECT_ROW: Final = "SELECT id, namespace, key, value, created_at, updated_at FROM item"
 
 
 class Nearest(Protocol):
@@ -62,7 +62,7 @@ class Nearest(Protocol):
 class Ranked(NamedTuple):
     """A found item, its score and why; all `None` for one that cannot be scored."""
 
-    item: int
+    version: Version
     score: float | None = None
     cosine: float | None = None
     keyword: float | None = None
@@ -70,8 +70,8 @@ class Ranked(NamedTuple):
     def hit(self, row: Row) -> HybridItem:
         """The item with what the search knows about it."""
         if self.cosine is None or self.keyword is None:
-            return HybridItem(row.item())
-        return HybridItem(row.item(), score=self.score, signals=Signals(cosine=self.cosine, keyword=self.keyword))
+            return HybridItem(row)
+        return HybridItem(row, score=self.score, signals=Signals(cosine=self.cosine, keyword=self.keyword))
 
 
 class Reader(NamedTuple):
@@ -81,12 +81,14 @@ class Reader(NamedTuple):
         connection: A reader inside its transaction.
         nearest: The way to the vector index.
         vectors: The way to the vectors.
+        rows: The way to the items.
         read: Collects the ids of items whose life the reading prolongs.
     """
 
     connection: sqlite3.Connection
     nearest: Nearest
     vectors: VectorCache
+    rows: RowCache
     read: list[int]
 
     def look_up(self, op: Get) -> Item | None:
@@ -104,14 +106,14 @@ class Reader(NamedTuple):
         Beyond the candidates of a large scope every item is scored; a page may then begin higher than the last ended.
         """
         if embedding is None:
-            return self._fetch(op, [Ranked(item) for item, _ in self._listed(op)])
+            return self._fetch(op, [Ranked(version) for version in self._listed(op)])
         ranked = self._rank(op, embedding)
         if op.offset + op.limit > len(ranked):
-            seen = {found.item for found in ranked}
-            others = [each for each in newest(self.connection, op.prefix, op.condition) if each[0] not in seen]
+            seen = {found.version for found in ranked}
+            others = [each for each in newest(self.connection, op.prefix, op.condition) if each not in seen]
             ranked += self._score(op, others, embedding)
-            scored = {found.item for found in ranked}
-            ranked += [Ranked(item) for item, _ in others if item not in scored]
+            scored = {found.version for found in ranked}
+            ranked += [Ranked(version) for version in others if version not in scored]
         return self._fetch(op, _best_first(ranked[op.offset : op.offset + op.limit]))
 
     def _listed(self, op: Search) -> list[Version]:
@@ -155,9 +157,9 @@ class Reader(NamedTuple):
         near, shared = np.nan_to_num(cosines[known]), shared[known]
         scores = ((1 - op.keyword_share) * near + op.keyword_share * shared).round(6)
         best = np.argsort(-scores, kind="stable")[: op.offset + op.limit]
-        items = [versions[place][0] for place in known[best].tolist()]
+        found = [versions[place] for place in known[best].tolist()]
         columns = (column[best].tolist() for column in (scores, near, shared))
-        return [*map(Ranked._make, zip(items, *columns, strict=True))]
+        return [*map(Ranked._make, zip(found, *columns, strict=True))]
 
     def _covered(self, op: Search, items: Collection[int]) -> dict[int, float]:
         """The keyword signal of the items, at least of those among them that share a term with the query."""
@@ -186,7 +188,7 @@ class Reader(NamedTuple):
 
     def _holding(self, condition: Condition, items: Collection[int]) -> list[int]:
         """Those of some items that meet a condition, in the same order."""
-        rows = fetch(self.connection, items)
+        rows = read_items(self.connection, items)
         held = {row.id for row in rows if condition.holds(row.value)}
         return [item for item in items if item in held]
 
@@ -230,9 +232,9 @@ class Reader(NamedTuple):
         return self.connection.execute(sql, (json.dumps(list(items)), *namespace_range(op.prefix))).fetchall()
 
     def _fetch(self, op: Search, page: list[Ranked]) -> list[HybridItem]:
-        self.read.extend(found.item for found in page if op.refresh)
-        rows = {row.id: row for row in fetch(self.connection, [found.item for found in page])}
-        return [found.hit(rows[found.item]) for found in page]
+        versions = [found.version for found in page]
+        self.read.extend(item for item, _ in versions if op.refresh)
+        return [found.hit(row) for found, row in zip(page, self.rows.read(self.connection, versions), strict=True)]
 
 
 def _best_first(hits: Iterable[Ranked]) -> list[Ranked]:
@@ -281,9 +283,3 @@ def recently_written(connection: sqlite3.Connection, prefix: bytes) -> Iterator[
     low, high = namespace_range(prefix)
     rows = connection.execute(LAST_WRITTEN, (RECENT,))
     return ((item, at) for item, namespace, at in rows if low <= namespace < high)
-
-
-def fetch(connection: sqlite3.Connection, items: Iterable[int]) -> Iterator[Row]:
-    """The rows of some items, in no particular order."""
-    sql = f"{SELECT_ROW} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - values are bound
-    return read_rows(connection.execute(sql, (json.dumps(list(items)),)))

@@ -45,10 +45,10 @@ class Vectors(NamedTuple):
         best = np.full(count, np.nan)
         if not len(self.places):
             return best
-        query = np.frombuffer(embedding, dtype=np.float32).astype(np.float64)
-        norms = self.norms.astype(np.float64) * np.linalg.norm(query)
+        query = np.frombuffer(embedding, dtype=np.float32)
+        norms = self.norms.astype(np.float64) * np.linalg.norm(query.astype(np.float64))
         products = np.einsum("ij,j->i", self.matrix, query)  # one row never depends on the others, as it may with BLAS
-        cosines = np.divide(products, norms, out=np.zeros_like(products), where=norms > 0)
+        cosines = np.divide(products, norms, out=np.zeros_like(norms), where=norms > 0)
         np.fmax.at(best, self.places, cosines.clip(0.0, 1.0).round(6))
         return best
 
@@ -80,6 +80,9 @@ class VectorCache:
             if model > self._model:  # everything was embedded anew
                 self._model = model
                 self._empty(dims=0)
+            held = self._held(versions) if model == self._model else None
+            if held:
+                return held
             missing = [version for version in versions if version[1] not in self._rows]
         fresh = _read(connection, missing)
         with self._lock:
@@ -95,8 +98,8 @@ class VectorCache:
             rows = [self._rows[at] for _, at in versions]
         except KeyError:
             return None
-        places = np.repeat(np.arange(len(rows)), [len(held) for held in rows])
-        taken = np.fromiter(chain.from_iterable(rows), dtype=np.intp, count=len(places))
+        taken = np.array([*chain.from_iterable(rows)], dtype=np.intp)
+        places = np.repeat(np.arange(len(rows)), [*map(len, rows)])
         return Vectors(places, self._matrix[taken], self._norms[taken])
 
     def _hold(self, versions: Sequence[Version], fresh: Vectors) -> None:
