@@ -22,6 +22,8 @@ Values: TypeAlias = NDArray[np.float64]
 SATURATION = 0.8
 LENGTH_SHARE = 0.4
 """BM25's k1 and b: a second mention adds little, and a long text is held against a candidate less than is usual."""
+THREAD_PLACES = 2**31
+"""No thread has so many messages."""
 
 
 class Candidate(NamedTuple):
@@ -180,19 +182,24 @@ class Pool:
         counts = [self._counted[text] for text in texts]
         return np.array(counts, dtype=np.float64).reshape(len(self), len(self.question.terms))
 
-    def beside(self, steps: int) -> list[int]:
+    def beside(self, steps: int) -> NDArray[np.intp]:
         """For each candidate the row of the message so many places behind it in its thread; -1 if it was not found."""
-        find = self._rows.get
-        return [find((spot[0], spot[1] + steps), -1) if spot else -1 for spot in self._spots]
+        spots, order = self._spots
+        sought = spots + steps
+        nearest = order[np.searchsorted(spots[order], sought, side="right") - 1]
+        return np.where(~np.isnan(spots) & (spots[nearest] == sought), nearest, -1)
 
     @cached_property
-    def _rows(self) -> dict[tuple[str, int], int]:
-        return {spot: row for row, spot in enumerate(self._spots) if spot}
-
-    @cached_property
-    def _spots(self) -> list[tuple[str, int] | None]:
-        """Thread and place in it of each message."""
-        return [None if each.position is None else (each.item.thread, each.position) for each in self.candidates]
+    def _spots(self) -> tuple[Values, NDArray[np.intp]]:
+        """A number for each message, one apart for neighbors in a thread, NaN for a fact; and the order of these."""
+        threads = {
+            name: number for number, name in enumerate(dict.fromkeys(each.item.thread for each in self.candidates))
+        }
+        spots = self.mark(
+            np.nan if each.position is None else threads[each.item.thread] * THREAD_PLACES + each.position
+            for each in self.candidates
+        )
+        return spots, np.argsort(spots, kind="stable")
 
 
 def read_candidates(*, found: Iterable[SearchItem], fresh: Iterable[SearchItem]) -> list[Candidate]:

@@ -1,7 +1,8 @@
 """Measures `ChromaStore` beside plain Chroma with a filter and LangGraph's own stores, each in a process of its own.
 
 `python -m tests.benchmarks.store --out store.json` prints a table and draws `store.png` beside the figures. Vectors are
-random and made beforehand, so embedding costs nothing; texts are drawn from 3,000 words, some common and most rare.
+random and made beforehand, so embedding costs nothing; texts are drawn from 3,000 made-up words, some common and most
+rare.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from rich.table import Table
 from langchain_hybrid_memory import ChromaStore
 
 DIMS = 384
-WORDS = [f"word{n}" for n in range(3_000)]
+SYLLABLES = [consonant + vowel for consonant in "bdfghjklmnprstv" for vowel in "aeiou"]
+WORDS = [first + second for second in SYLLABLES for first in SYLLABLES][:3_000]
 SHARES = 1 / np.arange(20, 20 + len(WORDS))
 CHUNK = 1_000
 QUERIES = 60
