@@ -159,8 +159,9 @@ class RecallConfig(_Checked):
     min_relevance: float = 0.25
     """Nothing is recalled for a question unless something has at least this mean of cosine and share of its words.
 
-    Calibrated on the default embedding, where it silences made-up topics and next to no question that has an answer; a
-    model whose cosines are all high is never silenced by it. What leans on the conversation is judged half as strictly.
+    Calibrated on the default embedding, where it silences made-up topics and next to no question that has an answer. Of
+    a model whose cosines are all high, such as E5, those of 20 candidates or more are measured from the lowest of them;
+    fewer are never silenced. What leans on the conversation is judged half as strictly.
     """
     reranker: BaseDocumentCompressor | None = None
     """Reorders the best hits: any document compressor, such as a cross-encoder; those it drops are not recalled."""

@@ -19,6 +19,9 @@ from langchain_hybrid_memory.ranking.weaving import places, weave
 
 WORDS_ALONE = 0.6
 """Shared words speak for relevance even where the embedding sees none."""
+NARROW = 0.5
+"""A model that gives even the worst of several candidates such a cosine has them all in a narrow band."""
+SEVERAL = 20
 UNSUPPORTED = 0.6
 """What a fact is worth whose messages were not found. Not fitted: one value was tried."""
 
@@ -102,9 +105,14 @@ def outdated_words(values: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str],
 def _relevance(pool: Pool) -> float:
     """How well the best candidate fits whatever else was found: the mean of cosine and share of words, in [0, 1].
 
-    What was said on a day that the question names fits.
+    Of a model whose cosines are all high, as those of E5 are, counts how far one lies above the lowest. What was said
+    on a day that the question names fits.
     """
-    fits = np.maximum((np.nan_to_num(pool.cosines) + pool.covered) / 2, WORDS_ALONE * pool.covered)
+    cosines = np.nan_to_num(pool.cosines)
+    known = pool.cosines[~np.isnan(pool.cosines)]
+    if len(known) >= SEVERAL and known.min() > NARROW:
+        cosines = ((cosines - known.min()) / max(1 - known.min(), 1e-9)).clip(0, 1)
+    fits = np.maximum((cosines + pool.covered) / 2, WORDS_ALONE * pool.covered)
     return float(max(fits.max(), SIGNALS["date"](pool).max()))
 
 

@@ -308,7 +308,7 @@ def main(  # noqa: PLR0913 - options of a command
     for name in missing:
         console.print(f"[bold red]{name} is not installed and was NOT measured[/]")
     config = without(RecallConfig(), [*(leave_out or []), *(["speaker"] if no_speaker else [])])
-    kept = KeptVectors(create_embedding(embedding, folder=models), vectors)
+    kept = KeptVectors(create_embedding(embedding, folder=models), vectors, model=embedding)
     bench = Bench(data, kept, config, with_observations=observations, open_store=STORES[store])
     with Progress(transient=True) as progress:
         task = progress.add_task(data.name, total=len(found.conversations))

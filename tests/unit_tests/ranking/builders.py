@@ -42,11 +42,19 @@ def ranked(
     fresh: Sequence[SearchItem] = (),
     weights: RankingWeights | None = None,
     limit: int = 100,
+    min_relevance: float = 0.0,
     explain: bool = False,
 ) -> list[Hit]:
     """What ranking makes of items, by default with every signal as it comes."""
     return rank(
-        query, found=items, fresh=fresh, weights=weights or RankingWeights(), now=NOW, limit=limit, explain=explain
+        query,
+        found=items,
+        fresh=fresh,
+        weights=weights or RankingWeights(),
+        now=NOW,
+        limit=limit,
+        min_relevance=min_relevance,
+        explain=explain,
     )
 
 

@@ -39,6 +39,25 @@ def test_cosine_of_the_store_goes_before_its_score() -> None:
     assert hits[0].signals["cosine"] == 0.9
 
 
+@pytest.mark.parametrize(
+    ("best", "others", "count", "is_relevant"),
+    [
+        pytest.param(0.6, 0.1, 30, True, id="near"),
+        pytest.param(0.4, 0.1, 30, False, id="far"),
+        pytest.param(0.9, 0.7, 30, True, id="near for a model whose cosines are all high"),
+        pytest.param(0.8, 0.7, 30, False, id="far for such a model"),
+        pytest.param(0.8, 0.7, 10, True, id="too few to tell such a model"),
+    ],
+)
+def test_nothing_is_returned_where_nothing_is_near(
+    *, best: float, others: float, count: int, is_relevant: bool
+) -> None:
+    items = [message("best", score=best), *(message(f"m{n}", score=others) for n in range(1, count))]
+    hits = ranked("Which harpsichord maker tuned the clavichord?", *items, min_relevance=0.25)
+    assert bool(hits) is is_relevant
+    assert ids(hits)[:1] == ["best"] * is_relevant
+
+
 def test_superseded_fact_is_not_returned() -> None:
     old = found(known_fact("The user lives in Lisbon.", superseded_by="new", message_ids=["m1"]), "old", score=0.9)
     new = found(known_fact("The user lives in Porto.", message_ids=["m2"]), "new", score=0.1)
