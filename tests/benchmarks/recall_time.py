@@ -1,19 +1,22 @@
 """Measures how long recall takes, beside plain Chroma's filtered search: `python -m tests.benchmarks.recall_time`.
 
-Each system runs in a process of its own over the same random texts and vectors, so embedding costs nothing. Recall is
-the whole of `memory.for_user(id).recall(query)`: searching, ranking, weaving and fitting the budget.
+Each system runs in a process of its own over the same random texts and vectors, so embedding costs nothing. They are
+asked in turns, a few questions each, so that what else the machine does befalls them alike. Recall is the whole of
+`memory.for_user(id).recall(query)`: searching, ranking, weaving and fitting the budget.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -28,12 +31,12 @@ from langchain_hybrid_memory.hybrid_memory import open_store
 from langchain_hybrid_memory.records import StoredMessage, to_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.recall import search_ops
-from tests.benchmarks.store import CHUNK, Corpus, PlainChroma, Row, in_process, timed
+from tests.benchmarks.store import CHUNK, Corpus, PlainChroma, Row, timed
 
 USER = "user0"
 FIRST_AT = datetime(2022, 1, 1, tzinfo=UTC)
 THREAD_MESSAGES = 40
-QUERIES = 100
+ROUNDS, ROUND = 20, 10
 
 Work: TypeAlias = Callable[[str], object]
 """Answers a query."""
@@ -109,19 +112,53 @@ def plain(folder: Path, corpus: Corpus, count: int) -> Iterator[dict[str, Work]]
 SYSTEMS = {"hybrid-memory": ours, "Chroma with a filter": plain}
 
 
-def measure(name: str, folder: Path, count: int) -> Row:
-    """Fill a system with one user's memories and ask it."""
-    corpus, row = Corpus(), Row()
-    began = time.perf_counter()
+def times_of(work: Work, queries: Sequence[str]) -> list[float]:
+    """Milliseconds that each of some questions takes."""
+    return timed(lambda number: work(queries[number]), len(queries))
+
+
+def serve(pipe: Connection, name: str, folder: Path, count: int) -> None:
+    """Fill a system with one user's memories, then answer each word on the pipe with the times of some questions.
+
+    The last answer, to nothing, is how many MB are resident.
+    """
+    corpus = Corpus()
     with SYSTEMS[name](folder, corpus, count) as works:
-        row["fill s"] = time.perf_counter() - began
-        queries = [corpus.query() for _ in range(QUERIES)]
-        for label, work in works.items():
-            work(queries[0])
-            taken = timed(lambda n, ask=work: ask(queries[n]), QUERIES)  # type: ignore[misc]  # no type for a default
-            row[f"{label} p50"], row[f"{label} p95"] = statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
-        row["resident MB"] = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-    return row
+        for work in works.values():
+            work(corpus.query())
+        pipe.send(None)
+        while pipe.recv():
+            queries = [corpus.query() for _ in range(ROUND)]
+            pipe.send({label: times_of(work, queries) for label, work in works.items()})
+        pipe.send(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+
+def measure(count: int) -> dict[str, Row]:
+    """Ask every system in turns; a row each."""
+    spawn = multiprocessing.get_context("spawn")
+    pipes: dict[str, Connection] = {}
+    rows: dict[str, Row] = {name: {} for name in SYSTEMS}
+    taken: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in SYSTEMS}
+    with ExitStack() as folders:
+        for name in SYSTEMS:
+            folder = Path(folders.enter_context(tempfile.TemporaryDirectory()))
+            pipes[name], theirs = spawn.Pipe()
+            spawn.Process(target=serve, args=(theirs, name, folder, count), daemon=True).start()
+            theirs.close()
+        for pipe in pipes.values():
+            pipe.recv()
+        for _ in range(ROUNDS):
+            for name, pipe in pipes.items():
+                pipe.send("next")
+                for label, times in pipe.recv().items():
+                    taken[name][label] += times
+        for name, pipe in pipes.items():
+            for label, times in taken[name].items():
+                rows[name][f"{label} p50"] = statistics.median(times)
+                rows[name][f"{label} p95"] = statistics.quantiles(times, n=20)[-1]
+            pipe.send(None)
+            rows[name]["resident MB"] = pipe.recv()
+    return rows
 
 
 def main(
@@ -131,14 +168,8 @@ def main(
     """Print what recall takes at each size."""
     console, rows = Console(width=160), dict[str, dict[str, Row]]()
     for size in sizes.split(","):
-        found = rows[size] = {}
-        for name in SYSTEMS:
-            with tempfile.TemporaryDirectory() as folder, console.status(f"{name}, {size}"):
-                row = in_process(measure, name, Path(folder), int(size))
-            if isinstance(row, dict):
-                found[name] = row
-            else:
-                console.print(f"{name} left out: {row}")
+        with console.status(f"{size} memories"):
+            found = rows[size] = measure(int(size))
         columns = list(dict.fromkeys(column for row in found.values() for column in row))
         table = Table("system", *columns, title=f"{size} memories of one user; times in ms")
         for name, row in found.items():
