@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from langchain_hybrid_memory.keywords import TermCounter
 from langchain_hybrid_memory.memories import Fact, Message, fact_from, message_from
 from langchain_hybrid_memory.ranking.question import Question
-from langchain_hybrid_memory.records import Role
+from langchain_hybrid_memory.records import from_iso
 
 Values: TypeAlias = NDArray[np.float64]
 """One number a candidate, or one a candidate and term."""
@@ -27,34 +27,81 @@ THREAD_PLACES = 2**31
 
 
 class Candidate(NamedTuple):
-    """A found fact or message."""
+    """A found fact or message, as it is stored: few of them are worth being built."""
 
-    item: Fact | Message
+    key: str
+    value: Mapping[str, Any]
     cosine: float | None
     """`None` for something not embedded yet."""
-    position: int | None
-    """Place of a message in its thread."""
-    before: str
-    """What stands before it: the end of the previous message; for a fact the words it rests on."""
-    names: str
-    """The name of its speaker, or the entities of a fact."""
 
     @property
-    def role(self) -> Role:
-        """Whose words these are."""
-        if isinstance(self.item, Message):
-            return self.item.role
-        return "user" if self.item.trust == "user" else "assistant"
+    def item(self) -> Fact | Message:
+        """The fact or message."""
+        return fact_from(self.key, self.value) if self.is_fact else message_from(self.value)
+
+    @property
+    def is_fact(self) -> bool:
+        """Whether it is a fact."""
+        return "quote" in self.value
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether it is a fact that a newer one has ended."""
+        return self.is_fact and self.value["superseded_by"] is not None
+
+    @property
+    def text(self) -> str:
+        """Its words."""
+        text: str = self.value["text"]
+        return text
+
+    @property
+    def thread(self) -> str:
+        """Where it was said."""
+        thread: str = self.value["thread"]
+        return thread
+
+    @property
+    def messages(self) -> list[str]:
+        """Ids of the messages that a fact rests on; that of a message."""
+        return list(dict.fromkeys(self.value["message_ids"])) if self.is_fact else [self.value["id"]]
+
+    @property
+    def position(self) -> int | None:
+        """Place of a message in its thread."""
+        return None if self.is_fact else self.value.get("position")
+
+    @property
+    def before(self) -> str:
+        """What stands before it: the end of the previous message; for a fact the words it rests on."""
+        return str(self.value.get("quote" if self.is_fact else "context") or "")
+
+    @property
+    def names(self) -> str:
+        """The name of its speaker, or the entities of a fact."""
+        return " ".join(self.value["entities"]) if self.is_fact else str(self.value.get("speaker") or "")
+
+    @property
+    def is_users(self) -> bool:
+        """Whether these are the user's words."""
+        role: str = self.value["trust" if self.is_fact else "role"]
+        return role == "user"
 
     @property
     def speaker(self) -> str:
         """Who said it, for a fact whom it is about; empty where nobody is named."""
-        return (self.item.subject if isinstance(self.item, Fact) else self.item.speaker) or ""
+        return self.value["subject" if self.is_fact else "speaker"] or ""
 
     @property
     def at(self) -> datetime:
         """When it was said, for a fact since when it is true."""
-        return self.item.valid_at if isinstance(self.item, Fact) else self.item.at
+        return from_iso(self.value["valid_at" if self.is_fact else "at"])
+
+    @property
+    def said_at(self) -> str:
+        """When it was said, for a fact the last time, in ISO 8601 and UTC: the later the greater."""
+        said_at: str = self.value["confirmed_at" if self.is_fact else "at"]
+        return said_at
 
 
 class Pool:
@@ -78,7 +125,7 @@ class Pool:
     @cached_property
     def texts(self) -> list[str]:
         """The text of each candidate."""
-        return [each.item.text for each in self.candidates]
+        return [each.text for each in self.candidates]
 
     @cached_property
     def sizes(self) -> Values:
@@ -88,12 +135,12 @@ class Pool:
     @cached_property
     def is_users(self) -> NDArray[np.bool_]:
         """Which candidates are the user's words."""
-        return np.array([each.role == "user" for each in self.candidates])
+        return np.array([each.is_users for each in self.candidates])
 
     @cached_property
     def is_fact(self) -> NDArray[np.bool_]:
         """Which candidates are facts."""
-        return np.array([isinstance(each.item, Fact) for each in self.candidates])
+        return np.array([each.is_fact for each in self.candidates])
 
     @cached_property
     def cosines(self) -> Values:
@@ -118,12 +165,13 @@ class Pool:
     def sources(self) -> list[list[int]]:
         """For each candidate the rows of the messages that it rests on; none for a message."""
         rows = {
-            (each.item.thread, each.item.id): row for row, each in enumerate(self.candidates) if not self.is_fact[row]
+            (each.thread, name): row
+            for row, each in enumerate(self.candidates)
+            if not self.is_fact[row]
+            for name in each.messages
         }
         return [
-            [rows[each.item.thread, name] for name in each.item.message_ids if (each.item.thread, name) in rows]
-            if isinstance(each.item, Fact)
-            else []
+            [rows[each.thread, name] for name in each.messages if (each.thread, name) in rows] if each.is_fact else []
             for each in self.candidates
         ]
 
@@ -192,12 +240,11 @@ class Pool:
     @cached_property
     def _spots(self) -> tuple[Values, NDArray[np.intp]]:
         """A number for each message, one apart for neighbors in a thread, NaN for a fact; and the order of these."""
-        threads = {
-            name: number for number, name in enumerate(dict.fromkeys(each.item.thread for each in self.candidates))
-        }
+        names = dict.fromkeys(each.thread for each in self.candidates)
+        threads = {name: number for number, name in enumerate(names)}
+        places = ((each.thread, each.position) for each in self.candidates)
         spots = self.mark(
-            np.nan if each.position is None else threads[each.item.thread] * THREAD_PLACES + each.position
-            for each in self.candidates
+            np.nan if position is None else threads[name] * THREAD_PLACES + position for name, position in places
         )
         return spots, np.argsort(spots, kind="stable")
 
@@ -214,7 +261,7 @@ def read_candidates(*, found: Iterable[SearchItem], fresh: Iterable[SearchItem])
         place = (tuple(item.namespace), item.key)
         if item.score is not None or place not in distinct:
             distinct[place] = item
-    return [_candidate(item) for item in distinct.values()]
+    return [Candidate(item.key, item.value, _cosine(item)) for item in distinct.values()]
 
 
 def to_best(scores: Values) -> Values:
@@ -223,14 +270,6 @@ def to_best(scores: Values) -> Values:
     return scores / best if best > 0 else np.zeros_like(scores)
 
 
-def _candidate(item: SearchItem) -> Candidate:
-    value: Mapping[str, Any] = item.value
+def _cosine(item: SearchItem) -> float | None:
     signals = getattr(item, "signals", None)
-    is_fact = "quote" in value
-    return Candidate(
-        item=fact_from(item.key, value) if is_fact else message_from(value),
-        cosine=signals.cosine if signals else item.score,
-        position=None if is_fact else value.get("position"),
-        before=str(value.get("quote" if is_fact else "context") or ""),
-        names=" ".join(value["entities"]) if is_fact else str(value.get("speaker") or ""),
-    )
+    return signals.cosine if signals else item.score

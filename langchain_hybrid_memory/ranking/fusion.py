@@ -11,7 +11,7 @@ import numpy as np
 from langgraph.store.base import SearchItem
 
 from langchain_hybrid_memory.config import RankingWeights
-from langchain_hybrid_memory.memories import Fact, Hit
+from langchain_hybrid_memory.memories import Hit
 from langchain_hybrid_memory.ranking.candidates import Candidate, Pool, Values, read_candidates
 from langchain_hybrid_memory.ranking.question import leans, read_question
 from langchain_hybrid_memory.ranking.signals import SIGNALS
@@ -63,7 +63,7 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
     question = read_question(query, searched=searched or query, now=now)
     found = list(found)
     everything = read_candidates(found=found, fresh=fresh)
-    pool = Pool(question, [each for each in everything if question.asks_past or not _is_superseded(each)])
+    pool = Pool(question, [each for each in everything if question.asks_past or not each.is_superseded])
     if not len(pool) or _relevance(pool) < (min_relevance / 2 if leans(query) else min_relevance):
         return []
     values = {name: SIGNALS[name](pool) for name, weight in asdict(weights).items() if weight}
@@ -71,19 +71,19 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
     own = sum(shares.values(), start=np.zeros(len(pool)))
     shares["source"] = _of_sources(pool, own) - own
     scores, alone = ((own + extra).round(9).tolist() for extra in (shares["source"], 0))
-    times = [each.item.said_at if isinstance(each.item, Fact) else each.item.at for each in pool.candidates]
+    times = [each.said_at for each in pool.candidates]
     rows = _found(pool)
     is_fact: list[bool] = pool.is_fact.tolist()
     rows.sort(key=lambda row: (scores[row], is_fact[row], alone[row], times[row]), reverse=True)
     outdated = {} if question.asks_past else outdated_words(item.value for item in found)
     hits = (
         Hit(
-            item=pool.candidates[row].item,
+            item=(item := pool.candidates[row].item),
             score=scores[row],
             signals=_signals(pool.candidates[row], {name: float(column[row]) for name, column in values.items()}),
             shares={name: float(column[row]) for name, column in shares.items()} if explain else {},
             sought=question.terms,
-            outdated=tuple(quote for place in places(pool.candidates[row].item) for quote in outdated.get(place, ())),
+            outdated=tuple(quote for place in places(item) for quote in outdated.get(place, ())),
         )
         for row in rows
     )
@@ -128,10 +128,6 @@ def _of_sources(pool: Pool, scores: Values) -> Values:
             for fact in facts:
                 shared[fact] = max(shared[fact], scores[row] if fact == best else min(scores[fact], scores[row]))
     return shared
-
-
-def _is_superseded(candidate: Candidate) -> bool:
-    return isinstance(candidate.item, Fact) and candidate.item.is_superseded
 
 
 def _found(pool: Pool) -> list[int]:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from langchain_hybrid_memory.keywords import index_terms
-from langchain_hybrid_memory.memories import Fact
 from langchain_hybrid_memory.questions import QUESTION_MARKS
 from langchain_hybrid_memory.ranking.candidates import Pool, Values, to_best
 from langchain_hybrid_memory.ranking.cues import (
@@ -63,8 +62,9 @@ def answer(pool: Pool) -> Values:
 
     Where nothing is asked the neighbor's words mislead, so they do not count.
     """
-    sizes = pool.mark(len(each.before) for each in pool.candidates)
-    follows_question = pool.mark(any(mark in each.before for mark in QUESTION_MARKS) for each in pool.candidates)
+    before = [each.before for each in pool.candidates]
+    sizes = pool.mark(map(len, before))
+    follows_question = pool.mark(any(mark in text for mark in QUESTION_MARKS) for text in before)
     return pool.bm25(pool.in_before, sizes) * follows_question
 
 
@@ -94,11 +94,11 @@ def thread(pool: Pool) -> Values:
     """
     members: dict[str, list[float]] = defaultdict(list)
     for each, score in zip(pool.candidates, (pool.nearness + pool.shared_words).tolist(), strict=True):
-        if not isinstance(each.item, Fact):  # it would count its message twice
-            members[each.item.thread].append(score)
+        if not each.is_fact:  # it would count its message twice
+            members[each.thread].append(score)
     strength = {name: sum(sorted(scores)[-THREAD_HITS:]) for name, scores in members.items()}
     company = 1 - len(members) / max(sum(map(len, members.values())), 1)
-    return company * to_best(pool.mark(strength.get(each.item.thread, 0.0) for each in pool.candidates))
+    return company * to_best(pool.mark(strength.get(each.thread, 0.0) for each in pool.candidates))
 
 
 def speaker(pool: Pool) -> Values:
@@ -165,8 +165,7 @@ def importance(pool: Pool) -> Values:
     """How much a fact matters to the person."""
     span = MOST_IMPORTANT - LEAST_IMPORTANT
     return pool.mark(
-        (each.item.importance - LEAST_IMPORTANT) / span if isinstance(each.item, Fact) else 0.0
-        for each in pool.candidates
+        (each.value["importance"] - LEAST_IMPORTANT) / span if each.is_fact else 0.0 for each in pool.candidates
     )
 
 
