@@ -116,7 +116,7 @@ class RankingWeights:
     recency: float = 0.0
     """Lateness, where the question is about the present. Off: it was measured to change nothing."""
     fact: float = 0.3
-    """How well a fact that rests on a message fits the question."""
+    """How well the best fact from its thread fits the question."""
     importance: float = 0.05
     """Important facts before details. Not measured: no set at hand says what is important."""
 

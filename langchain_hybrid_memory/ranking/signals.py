@@ -154,11 +154,20 @@ def recency(pool: Pool) -> Values:
 
 
 def fact(pool: Pool) -> Values:
-    """How well the best fact on a message fits, by meaning and word: a fact is one more key to its source."""
+    """How well the best fact from the same thread fits, by meaning and word, that of the best thread at 1.
+
+    It counts by the share of messages that facts rest on: where few were drawn, a thread without one may be as good.
+    What a fact says for the very message that it rests on is in `Pool.nearness` and `Pool.in_text`.
+    """
     if not pool.is_fact.any():
         return np.zeros(len(pool))
-    fits = ((pool.nearness + pool.shared_words) / 2).tolist()
-    return pool.mark(max((fits[row] for row in rows), default=0.0) for rows in pool.resting)
+    best: dict[str, float] = defaultdict(float)
+    for each, fits in zip(pool.candidates, (pool.nearness + pool.shared_words).tolist(), strict=True):
+        if each.is_fact:
+            best[each.thread] = max(best[each.thread], fits)
+    is_message = ~pool.is_fact
+    told = sum(bool(pool.resting[row]) for row in np.flatnonzero(is_message)) / max(int(is_message.sum()), 1)
+    return told * to_best(pool.mark(best[each.thread] for each in pool.candidates))
 
 
 def importance(pool: Pool) -> Values:

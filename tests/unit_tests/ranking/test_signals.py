@@ -166,13 +166,46 @@ def test_lateness_counts_only_for_the_present() -> None:
     assert set(values("recency", "Where did I previously work, and now?", *items).values()) == {0.0}
 
 
-def test_fact_is_a_key_to_the_message_it_rests_on() -> None:
-    key = found(known_fact("The user lives in Kyoto.", message_ids=["source"]), "fact", score=0.9)
-    items = [message("source", "Been here for years now", score=0.2), message("other", "Kyoto", score=0.2)]
-    question = read_question("Kyoto", searched="Kyoto", now=NOW)
-    fits = SIGNALS["fact"](Pool(question, read_candidates(found=[*items, key], fresh=[]))).tolist()
-    assert fits[1] == 0.0
-    assert fits[0] == fits[2] > 0.5
+def resting(message_id: str, text: str = "A fact.", *, score: float = 0.5, **more: Any) -> Any:
+    return found(known_fact(text, message_ids=[message_id], **more), f"fact on {message_id}", score=score)
+
+
+def signal(name: str, query: str, *items: Any) -> dict[str, float]:
+    """One signal of each message, though ranking would tell a fact in its place."""
+    pool = Pool(read_question(query, searched=query, now=NOW), read_candidates(found=items, fresh=[]))
+    scores = SIGNALS[name](pool).round(3).tolist()
+    return {each.key: score for each, score in zip(pool.candidates, scores, strict=True)}
+
+
+@pytest.mark.parametrize("name", ["keyword", "coverage", "passage"])
+def test_message_is_found_by_the_words_of_a_fact_that_rests_on_it(name: str) -> None:
+    items = [message("source", "Been here for years now"), message("other", "Been there", thread="another")]
+    scores = signal(name, "Kyoto", *items, resting("source", "The user lives in Kyoto."))
+    assert scores["source"] > scores["other"] == 0.0
+
+
+def test_message_is_as_near_as_a_fact_on_it_is_nearer_than_others() -> None:
+    items = [message(name, score=score) for name, score in (("near", 0.3), ("far", 0.3), ("none", 0.3), ("top", 0.6))]
+    scores = signal("dense", "?", *items, resting("near", score=0.9), resting("far", score=0.7))
+    assert scores["top"] == 1.0
+    assert scores["near"] > 0.1
+    assert scores["far"] == scores["none"] == 0.0
+
+
+def test_fact_that_is_the_only_one_makes_no_message_nearer() -> None:
+    items = [message("source", score=0.3), message("other", score=0.3), message("top", score=0.6)]
+    scores = signal("dense", "?", *items, resting("source", score=0.9))
+    assert scores["source"] == scores["other"] == 0.0
+
+
+def test_fact_speaks_for_its_thread_by_the_share_of_messages_that_facts_rest_on() -> None:
+    rich = [message(name, thread="rich") for name in ("source", "beside")]
+    poor = [message(name, thread="poor") for name in ("another", "lone")]
+    facts = [resting("source", "In Kyoto.", thread="rich", score=0.9), resting("another", thread="poor", score=0.1)]
+    scores = signal("fact", "Kyoto", *rich, *poor, *facts)
+    assert scores["source"] == scores["beside"] == 0.5
+    assert scores["another"] == scores["lone"] == 0.0
+    assert signal("fact", "Kyoto", *rich, *poor, facts[0])["beside"] == 0.25
 
 
 def test_important_facts_count() -> None:
