@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
@@ -32,12 +33,13 @@ class RowCache:
     def __init__(self, *, limit_bytes: int = LIMIT_BYTES) -> None:
         """Start empty; no more than `limit_bytes` are kept."""
         self._limit_bytes = limit_bytes
-        self.clear()
+        self._lock = threading.Lock()
+        self._empty()
 
     def clear(self) -> None:
         """Let go of everything."""
-        self._rows: dict[int, Row] = {}
-        self._bytes = 0
+        with self._lock:
+            self._empty()
 
     def read(self, connection: sqlite3.Connection, versions: Sequence[Version]) -> list[Row]:
         """The items of some versions, in their order; a caller may change the values it gets.
@@ -50,9 +52,11 @@ class RowCache:
         missing = [item for item, at in versions if at not in kept]
         fresh = {row.id: row for row in read_items(connection, missing)} if missing else {}
         rows = [fresh[item] if item in fresh else _copied(kept[at]) for item, at in versions]
-        for item, at in versions if fresh else ():
-            if item in fresh:
-                self._keep(at, fresh[item])
+        if fresh:
+            with self._lock:
+                for item, at in versions:
+                    if item in fresh:
+                        self._keep(at, fresh[item])
         return rows
 
     def _keep(self, at: int, row: Row) -> None:
@@ -60,10 +64,14 @@ class RowCache:
             return
         size = ROW_BYTES + sum(map(getsizeof, row.value.values()))
         if self._bytes + size > self._limit_bytes:
-            self.clear()
+            self._empty()
         if size <= self._limit_bytes:
             self._rows[at] = _copied(row)
             self._bytes += size
+
+    def _empty(self) -> None:
+        self._rows: dict[int, Row] = {}
+        self._bytes = 0
 
 
 def read_items(connection: sqlite3.Connection, items: Iterable[int]) -> Iterator[Row]:
