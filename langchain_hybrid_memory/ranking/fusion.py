@@ -12,7 +12,8 @@ from langgraph.store.base import SearchItem
 
 from langchain_hybrid_memory.config import RankingWeights
 from langchain_hybrid_memory.memories import Hit
-from langchain_hybrid_memory.ranking.candidates import Candidate, Pool, Values, read_candidates
+from langchain_hybrid_memory.ranking.candidates import Candidate, read_candidates
+from langchain_hybrid_memory.ranking.pool import Pool, Values
 from langchain_hybrid_memory.ranking.question import leans, read_question
 from langchain_hybrid_memory.ranking.signals import SIGNALS
 from langchain_hybrid_memory.ranking.weaving import places, weave
@@ -122,11 +123,10 @@ def _of_sources(pool: Pool, scores: Values) -> Values:
     A fact none of whose messages was found counts less: little speaks for it but itself.
     """
     shared = np.where(pool.is_fact, UNSUPPORTED * scores, scores)
-    for row, facts in enumerate(pool.resting):
-        if facts and not pool.is_fact[row]:
-            best = max(facts, key=lambda fact: scores[fact])
-            for fact in facts:
-                shared[fact] = max(shared[fact], scores[row] if fact == best else min(scores[fact], scores[row]))
+    for row, facts in pool.resting.items():
+        best = max(facts, key=lambda fact: scores[fact])
+        for fact in facts:
+            shared[fact] = max(shared[fact], scores[row] if fact == best else min(scores[fact], scores[row]))
     return shared
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from langchain_hybrid_memory.keywords import index_terms
 from langchain_hybrid_memory.questions import QUESTION_MARKS
-from langchain_hybrid_memory.ranking.candidates import Pool, Values, to_best
 from langchain_hybrid_memory.ranking.cues import (
     is_preference,
     is_standing_instruction,
@@ -21,6 +20,7 @@ from langchain_hybrid_memory.ranking.cues import (
     tells_when,
 )
 from langchain_hybrid_memory.ranking.dates import nearness
+from langchain_hybrid_memory.ranking.pool import Pool, Values, to_best
 
 WORDY_CHARACTERS = 300
 """A message of this length has said something."""
@@ -165,8 +165,7 @@ def fact(pool: Pool) -> Values:
     for each, fits in zip(pool.candidates, (pool.nearness + pool.shared_words).tolist(), strict=True):
         if each.is_fact:
             best[each.thread] = max(best[each.thread], fits)
-    is_message = ~pool.is_fact
-    told = sum(bool(pool.resting[row]) for row in np.flatnonzero(is_message)) / max(int(is_message.sum()), 1)
+    told = len(pool.resting) / max(int((~pool.is_fact).sum()), 1)
     return told * to_best(pool.mark(best[each.thread] for each in pool.candidates))
 
 

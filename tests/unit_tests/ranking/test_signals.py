@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from langchain_hybrid_memory.ranking.candidates import Pool, read_candidates
+from langchain_hybrid_memory.ranking.candidates import read_candidates
 from langchain_hybrid_memory.ranking.fusion import UNSUPPORTED
+from langchain_hybrid_memory.ranking.pool import Pool
 from langchain_hybrid_memory.ranking.question import read_question
 from langchain_hybrid_memory.ranking.signals import SIGNALS
 from tests.doubles.builders import NOW, iso, known_fact
