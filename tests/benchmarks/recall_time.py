@@ -143,7 +143,9 @@ def measure(count: int) -> dict[str, Row]:
         for name in SYSTEMS:
             folder = Path(folders.enter_context(tempfile.TemporaryDirectory()))
             pipes[name], theirs = spawn.Pipe()
-            spawn.Process(target=serve, args=(theirs, name, folder, count), daemon=True).start()
+            process = spawn.Process(target=serve, args=(theirs, name, folder, count), daemon=True)
+            folders.callback(process.join)  # before its folder goes
+            process.start()
             theirs.close()
         for pipe in pipes.values():
             pipe.recv()
