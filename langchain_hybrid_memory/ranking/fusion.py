@@ -77,12 +77,13 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
     is_fact: list[bool] = pool.is_fact.tolist()
     rows.sort(key=lambda row: (scores[row], is_fact[row], alone[row], times[row]), reverse=True)
     outdated = {} if question.asks_past else outdated_words(item.value for item in found)
+    signals, added = (np.array([*each.values()]).reshape(len(each), len(pool)) for each in (values, shares))
     hits = (
         Hit(
             item=(item := pool.candidates[row].item),
             score=scores[row],
-            signals=_signals(pool.candidates[row], {name: float(column[row]) for name, column in values.items()}),
-            shares={name: float(column[row]) for name, column in shares.items()} if explain else {},
+            signals=_signals(pool.candidates[row], dict(zip(values, signals[:, row].tolist(), strict=True))),
+            shares=dict(zip(shares, added[:, row].tolist(), strict=True)) if explain else {},
             sought=question.terms,
             outdated=tuple(quote for place in places(item) for quote in outdated.get(place, ())),
         )
@@ -140,4 +141,4 @@ def _found(pool: Pool) -> list[int]:
 def _signals(candidate: Candidate, values: Mapping[str, float]) -> Mapping[str, float]:
     """What speaks for a candidate, its cosine as it was found first."""
     cosine = {} if candidate.cosine is None else {"cosine": candidate.cosine}
-    return {**cosine, **{name: value for name, value in values.items() if value}}
+    return cosine | {name: value for name, value in values.items() if value}

@@ -167,21 +167,22 @@ class Pool:
 
     def beside(self, steps: int) -> NDArray[np.intp]:
         """For each candidate the row of the message so many places behind it in its thread; -1 if it was not found."""
-        spots, order = self._spots
+        spots, order, ordered = self._spots
         sought = spots + steps
-        nearest = order[np.searchsorted(spots[order], sought, side="right") - 1]
+        nearest = order[np.searchsorted(ordered, sought, side="right") - 1]
         return np.where(~np.isnan(spots) & (spots[nearest] == sought), nearest, -1)
 
     @cached_property
-    def _spots(self) -> tuple[Values, NDArray[np.intp]]:
-        """A number for each message, one apart for neighbors in a thread, NaN for a fact; and the order of these."""
+    def _spots(self) -> tuple[Values, NDArray[np.intp], Values]:
+        """A number a message, one apart for neighbors, NaN for a fact; the order of these; and these in order."""
         names = dict.fromkeys(each.thread for each in self.candidates)
         threads = {name: number for number, name in enumerate(names)}
         places = ((each.thread, each.position) for each in self.candidates)
         spots = self.mark(
             np.nan if position is None else threads[name] * THREAD_PLACES + position for name, position in places
         )
-        return spots, np.argsort(spots, kind="stable")
+        order = np.argsort(spots, kind="stable")
+        return spots, order, spots[order]
 
 
 def to_best(scores: Values) -> Values:

@@ -45,8 +45,8 @@ class HybridItem(SearchItem):
     __slots__ = ("signals",)
 
     def __init__(self, item: Item | Row, *, score: float | None = None, signals: Signals | None = None) -> None:
-        """Copy an item and add what the search knows about it; the value is the item's own."""
-        self.namespace, self.key, self.value = item.namespace, item.key, item.value
+        """Copy an item and add what the search knows about it; what lies deep in its value is not copied."""
+        self.namespace, self.key, self.value = item.namespace, item.key, item.value.copy()
         self.created_at, self.updated_at = item.created_at, item.updated_at
         self.score, self.signals = score, signals
 

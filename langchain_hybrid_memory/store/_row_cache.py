@@ -7,12 +7,13 @@ import threading
 from sys import getsizeof
 from typing import TYPE_CHECKING, Final
 
-from langchain_hybrid_memory.store._items import Row, read_rows
+from langchain_hybrid_memory.store._items import read_rows
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
+    from langchain_hybrid_memory.store._items import Row
     from langchain_hybrid_memory.store._vector_cache import Version
 
 LIMIT_BYTES: Final = 16 * 2**20
@@ -27,7 +28,7 @@ class RowCache:
 
     A reader asks for the versions its own snapshot names, so it never gets an item from before or after. What was
     deleted or changed is not asked for again. Only values without another object or array inside are kept, because
-    they are copied in no time. Safe to share between threads.
+    a copy of them is whole. Safe to share between threads.
     """
 
     def __init__(self, *, limit_bytes: int = LIMIT_BYTES) -> None:
@@ -42,7 +43,7 @@ class RowCache:
             self._empty()
 
     def read(self, connection: sqlite3.Connection, versions: Sequence[Version]) -> list[Row]:
-        """The items of some versions, in their order; a caller may change the values it gets.
+        """The items of some versions, in their order; their values are not to be changed, but copied.
 
         Args:
             connection: A reader inside its transaction.
@@ -51,7 +52,7 @@ class RowCache:
         kept = self._rows  # another thread may begin an empty one meanwhile
         missing = [item for item, at in versions if at not in kept]
         fresh = {row.id: row for row in read_items(connection, missing)} if missing else {}
-        rows = [fresh[item] if item in fresh else _copied(kept[at]) for item, at in versions]
+        rows = [fresh[item] if item in fresh else kept[at] for item, at in versions]
         if fresh:
             with self._lock:
                 for item, at in versions:
@@ -66,7 +67,7 @@ class RowCache:
         if self._bytes + size > self._limit_bytes:
             self._empty()
         if size <= self._limit_bytes:
-            self._rows[at] = _copied(row)
+            self._rows[at] = row
             self._bytes += size
 
     def _empty(self) -> None:
@@ -78,7 +79,3 @@ def read_items(connection: sqlite3.Connection, items: Iterable[int]) -> Iterator
     """Items by their ids, in no particular order."""
     sql = f"{SELECT_ROW} WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - values are bound
     return read_rows(connection.execute(sql, (json.dumps(list(items)),)))
-
-
-def _copied(row: Row) -> Row:
-    return Row(row.id, row.namespace, row.key, row.value.copy(), row.created_at, row.updated_at)

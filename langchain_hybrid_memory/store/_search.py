@@ -49,6 +49,7 @@ FREQUENCIES: Final = "SELECT term, doc FROM temp.frequency WHERE term IN (SELECT
 NEWEST_MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ? ORDER BY rowid DESC LIMIT ?"
 MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ?"
 WORDS: Final = "SELECT rowid, words FROM keyword WHERE rowid IN (SELECT value FROM json_each(?))"
+BELOW: Final = "SELECT id, updated_at FROM item WHERE namespace >= ? AND namespace < ?"
 LAST_WRITTEN: Final = "SELECT id, namespace, updated_at FROM item ORDER BY updated_at DESC LIMIT ?"
 
 
@@ -131,40 +132,47 @@ class Reader(NamedTuple):
         Which these are does not depend on the page, so pages neither overlap nor leave anything out.
         """
         if is_small(self.connection, op.prefix):
-            return self._score(op, list(newest(self.connection, op.prefix, op.condition)), embedding)
+            return self._score(op, self._below(op), embedding)
         pool = max(min(max(SMALL_POOL, PER_RESULT * op.limit), POOL), min(op.limit, LARGEST_POOL))
         wide = pool if op.condition is None else WIDE * pool
         near = self.nearest(embedding, prefix=op.prefix, items=None, count=wide)
         if op.condition is not None:
             near = self._holding(op.condition, near)
             if len(near) < pool:
-                versions = list(newest(self.connection, op.prefix, op.condition))
+                versions = self._below(op)
                 if len(versions) <= LARGE:
                     return self._score(op, versions, embedding)
                 items = [item for item, _ in versions]
                 near = self.nearest(embedding, prefix=op.prefix, items=items, count=pool)
-        return self._score(op, self._newest_first(op, {*near, *self._keyword_candidates(op, pool)}), embedding)
+        return self._score(op, self._within(op, {*near, *self._keyword_candidates(op, pool)}), embedding)
+
+    def _below(self, op: Search) -> list[Version]:
+        """Every item of the scope that meets the condition, in no particular order."""
+        if op.condition is not None:
+            return list(newest(self.connection, op.prefix, op.condition))
+        return self.connection.execute(BELOW, namespace_range(op.prefix)).fetchall()
 
     def _score(self, op: Search, versions: list[Version], embedding: bytes) -> list[Ranked]:
         """Score the items that have a vector or a word of the query, and return those up to the end of the page.
 
-        Best first; ties stay in the order of `versions`.
+        Best first; of equal ones the last written goes first.
         """
+        if not versions:
+            return []
         covered = self._covered(op, [item for item, _ in versions])
         cosines = self.vectors.read(self.connection, versions).cosines(embedding, len(versions))
         shared = np.array([covered.get(item, 0.0) for item, _ in versions])
         known = np.flatnonzero(~np.isnan(cosines) | (shared > 0))
         near, shared = np.nan_to_num(cosines[known]), shared[known]
         scores = ((1 - op.keyword_share) * near + op.keyword_share * shared).round(6)
-        best = np.argsort(-scores, kind="stable")[: op.offset + op.limit]
+        times = np.array([at for _, at in versions])[known]
+        best = np.lexsort((-times, -scores))[: op.offset + op.limit]
         found = [versions[place] for place in known[best].tolist()]
         columns = (column[best].tolist() for column in (scores, near, shared))
         return [*map(Ranked._make, zip(found, *columns, strict=True))]
 
     def _covered(self, op: Search, items: Collection[int]) -> dict[int, float]:
         """The keyword signal of the items, at least of those among them that share a term with the query."""
-        if not items:
-            return {}
         frequencies = self._frequencies(op)
         terms = {term: share for term, share in op.weights.items() if term in frequencies}
         if sum(frequencies.values()) > MENTIONS * len(items):
@@ -174,7 +182,8 @@ class Reader(NamedTuple):
         for term, share in terms.items():
             for (item,) in self.connection.execute(MATCHES, (scope + matching(term),)):
                 shares[item] += share
-        return {item: as_coverage(share) for item, share in shares.items()}
+        known = {share: as_coverage(share) for share in set(shares.values())}
+        return {item: known[share] for item, share in shares.items()}
 
     def _covered_by_row(self, terms: Mapping[str, float], items: Collection[int]) -> dict[int, float]:
         needles = [(f" {term} ", share) for term, share in terms.items()]
@@ -219,15 +228,15 @@ class Reader(NamedTuple):
         has_others = op.prefix and lies_outside(self.connection, op.prefix)
         return f"scope : {scope_term(op.prefix)} AND words : " if has_others else "words : "
 
-    def _newest_first(self, op: Search, items: Collection[int]) -> list[Version]:
-        """Those items that are in the scope, the last written first.
+    def _within(self, op: Search, items: Collection[int]) -> list[Version]:
+        """Those items that are in the scope.
 
         The vector index was asked at a later moment than this snapshot's, when the id of an item deleted since may have
         become another's.
         """
         sql = (
             "SELECT id, updated_at FROM item WHERE id IN (SELECT value FROM json_each(?)) "
-            "AND namespace >= ? AND namespace < ? ORDER BY updated_at DESC"
+            "AND namespace >= ? AND namespace < ?"
         )
         return self.connection.execute(sql, (json.dumps(list(items)), *namespace_range(op.prefix))).fetchall()
 

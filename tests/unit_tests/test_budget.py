@@ -229,7 +229,7 @@ counters: st.SearchStrategy[Callable[[str], int]] = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text(), st.integers(0, 30), counters)
 def test_cut_text_never_exceeds_its_tokens(text: str, tokens: int, count: Callable[[str], int]) -> None:
     cut = cut_text(text, tokens=tokens, count=count)

@@ -65,7 +65,7 @@ def decode(segment: str) -> str:
     return raw.decode("utf-8", "surrogatepass")
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(identifiers)
 @example("")
 @example("\ud83d\ude00")
@@ -79,7 +79,7 @@ def test_hostile_ids_have_homes_of_their_own() -> None:
     assert len(homes) == len(folded) == len(HOSTILE)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(identifiers, identifiers)
 def test_any_id_makes_namespaces_that_langgraph_accepts(user_id: str, thread_id: str) -> None:
     store = InMemoryStore()
@@ -91,7 +91,7 @@ def test_any_id_makes_namespaces_that_langgraph_accepts(user_id: str, thread_id:
     assert len(store.search(scope.home, limit=100)) == len(places) - 1
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(identifiers, identifiers)
 def test_scope_owns_its_namespaces_and_nobody_elses(mine: str, theirs: str) -> None:
     scope, other = Scope(user_id=mine), Scope(user_id=theirs)

@@ -130,7 +130,7 @@ def test_item_the_store_could_not_score_is_found_by_words_alone() -> None:
 scores = st.floats(-1, 1, allow_nan=False)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(scores, max_size=12))
 def test_scores_descend_within_the_sum_of_weights_and_explanations_add_up(cosines: list[float]) -> None:
     items = [message(f"m{n}", f"I live {n}" * (n % 2), score=cosine) for n, cosine in enumerate(cosines)]

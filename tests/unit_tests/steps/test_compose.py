@@ -210,7 +210,7 @@ def test_hostile_text_cannot_close_its_fence(breakout: str) -> None:
     assert prompt.text.endswith("</memory>")
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(["<", "/", "memory", "MEM", "ory", ">", " ", "\n", "<memory>", "("])).map("".join))
 def test_no_text_holds_a_fence(text: str) -> None:
     assert not FENCE.search(as_data(text))

@@ -228,7 +228,7 @@ def test_quote_is_blanked_where_grounding_found_it(text: str, quote: str, expect
 awkward = st.text("aAsSßİi\u0307 \n.ﬁ", max_size=6)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(awkward, awkward.filter(str.strip), awkward)
 def test_blanked_quote_is_never_left_over(before: str, quote: str, after: str) -> None:
     left = without_quote(f"{before} {quote} {after}", quote, blank=BLANK)

@@ -96,7 +96,7 @@ def test_facts_beyond_the_limit_and_empty_ones_are_rejected_and_counted() -> Non
     assert (len(candidates), dict(rejected)) == (1, {"empty": 1, "too many": 2})
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.text(), st.text())
 def test_quote_occurs_only_where_its_folded_words_do(quote: str, text: str) -> None:
     if is_quoted(quote, text):

@@ -95,7 +95,7 @@ def test_recent_messages_are_kept() -> None:
 roles = st.lists(st.sampled_from(["user", "assistant", "tool"]), max_size=30)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(roles, st.integers(1, 9), st.integers(0, 12))
 def test_no_turn_is_torn(roles: list[str], keep_messages: int, more: int) -> None:
     messages = [said(f"m{n}", "word", role=role, position=n) for n, role in enumerate(roles)]

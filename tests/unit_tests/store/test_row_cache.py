@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_hybrid_memory.store._items import encode, encode_namespace
+from langchain_hybrid_memory.store._items import HybridItem, encode, encode_namespace
 from langchain_hybrid_memory.store._row_cache import ROW_BYTES, RowCache
 
 if TYPE_CHECKING:
@@ -59,10 +59,10 @@ def test_another_version_of_an_item_is_read_anew(connection: sqlite3.Connection)
     assert texts(cache, connection, (1, 300), (2, 200)) == ["new", "2"]
 
 
-def test_what_a_caller_does_to_a_value_is_not_seen_by_the_next(connection: sqlite3.Connection) -> None:
+def test_what_a_caller_does_to_an_item_is_not_seen_by_the_next(connection: sqlite3.Connection) -> None:
     cache = RowCache()
     for _ in range(3):
-        flat, nested = cache.read(connection, [(1, 1), (10, 10)])
+        flat, nested = map(HybridItem, cache.read(connection, [(1, 1), (10, 10)]))
         assert (flat.value, nested.value) == ({"text": "1"}, {"text": ["10"]})
         flat.value["text"] = "changed"
         nested.value["text"].append("changed")
