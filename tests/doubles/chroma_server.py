@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -63,6 +64,7 @@ class ChromaServer:
         """Let the server hold still, its connections open, until `resume`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # else it may answer once more
 
     def resume(self) -> None:
         """Let a paused server go on."""
