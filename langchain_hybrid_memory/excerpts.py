@@ -31,7 +31,7 @@ def excerpt(text: str, sought: Mapping[str, float], *, tokens: int, count: Token
         return cut_text(text, tokens=tokens, count=count)
     sentences = [sentence for sentence in SENTENCE_END.split(text) if sentence]
     weights = np.array([*sought.values()])
-    held = np.array(TermCounter(sought).count(sentences)) > 0
+    held = TermCounter(sought).count(sentences) > 0
     chosen: list[int] = []
     best = 0
     while len(chosen) < len(sentences):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
 from functools import lru_cache
-from itertools import accumulate
 from typing import TYPE_CHECKING, Final
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
 QUERY_CHARACTERS: Final = 10_000
 QUERY_TERMS: Final = 32
@@ -30,7 +32,8 @@ POSSESSIVE: Final = re.compile(r"['\u2019]s\b")
 FIRST_UNSPACED: Final = re.compile(f"[{UNSPACED}]")
 LETTER: Final = re.compile(rf"(?![{UNSPACED}])[^\W_]|[{MARKS}]")
 """What a word of a spaced script is made of, one character."""
-WORD: Final = re.compile(f"(?:{LETTER.pattern})+")
+WORD: Final = re.compile(rf"[0-9a-z]++(?![^\x00-\x7f])|(?:{LETTER.pattern})+")
+"""A whole folded word of one, those of plain letters first because they are quicker to see."""
 
 ENGLISH: Final = (
     "a about after again all also am an and any are as at be because been before being but by can could d did do does "
@@ -101,16 +104,15 @@ class TermCounter:
         # a stem may end otherwise than its words do: `citi` for city, `use` for using
         self._roots = {word[:-1] if len(word) > 1 and word[-1] in "ei" else word for word in words}
 
-    def count(self, texts: Iterable[str]) -> list[list[int]]:
-        """How often each term occurs in each text, in the order of the terms; of overlapping pairs one counts."""
+    def count(self, texts: Iterable[str]) -> NDArray[np.float64]:
+        """How often each term occurs in each text: a row a text, a column a term; of overlapping pairs one counts."""
         folded = [text.lower() if text.isascii() else fold(text) for text in texts]
-        counts = [[0] * len(self.terms) for _ in folded]
+        counts = np.zeros((len(folded), len(self.terms)))
         for place, pair in self._pairs:
-            for row, text in enumerate(folded):
-                counts[row][place] = text.count(pair)
-        ends = [*accumulate(len(text) + 1 for text in folded)]
-        for start, place in self._mentions("\n".join(folded)):
-            counts[bisect_right(ends, start)][place] += 1
+            counts[:, place] = [text.count(pair) for text in folded]
+        mentions = np.array([*self._mentions("\n".join(folded))], dtype=np.intp).reshape(-1, 2)
+        ends = np.cumsum([len(text) + 1 for text in folded])
+        np.add.at(counts, (np.searchsorted(ends, mentions[:, 0], side="right"), mentions[:, 1]), 1)
         return counts
 
     def _mentions(self, text: str) -> Iterator[tuple[int, int]]:
@@ -120,7 +122,7 @@ class TermCounter:
             start = text.find(root)
             while start >= 0:
                 # the roots of two terms may begin the same word
-                if start not in seen and (start == 0 or not LETTER.match(text, start - 1)):
+                if start not in seen and (start == 0 or text[start - 1] == " " or not LETTER.match(text, start - 1)):
                     seen.add(start)
                     word = WORD.match(text, start)
                     place = self._places.get(stem(word.group()), -1) if word else -1

@@ -71,7 +71,7 @@ def _is_marked(value: dict[str, Any] | list[Any]) -> bool:
         return True
     for each in value.values() if isinstance(value, dict) else value:
         if isinstance(each, str):  # the most, and all that is read comes by here
-            if MARK in each:
+            if not each.isascii() and MARK in each:
                 return True
         elif isinstance(each, (dict, list)) and _is_marked(each):
             return True

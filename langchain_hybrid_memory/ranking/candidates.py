@@ -19,16 +19,12 @@ class Candidate(NamedTuple):
     value: Mapping[str, Any]
     cosine: float | None
     """`None` for something not embedded yet."""
+    is_fact: bool
 
     @property
     def item(self) -> Fact | Message:
         """The fact or message."""
         return fact_from(self.key, self.value) if self.is_fact else message_from(self.value)
-
-    @property
-    def is_fact(self) -> bool:
-        """Whether it is a fact."""
-        return "quote" in self.value
 
     @property
     def is_superseded(self) -> bool:
@@ -102,7 +98,7 @@ def read_candidates(*, found: Iterable[SearchItem], fresh: Iterable[SearchItem])
         place = (tuple(item.namespace), item.key)
         if item.score is not None or place not in distinct:
             distinct[place] = item
-    return [Candidate(item.key, item.value, _cosine(item)) for item in distinct.values()]
+    return [Candidate(item.key, item.value, _cosine(item), "quote" in item.value) for item in distinct.values()]
 
 
 def _cosine(item: SearchItem) -> float | None:

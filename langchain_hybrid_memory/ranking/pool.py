@@ -34,7 +34,8 @@ class Pool:
         self.question = question
         self.candidates = candidates
         self._counter = TermCounter(question.terms)
-        self._counted: dict[str, list[int]] = {}
+        self._counted = np.empty((0, len(question.terms)))
+        self._rows: dict[str, int] = {}
 
     def __len__(self) -> int:
         """How many candidates there are."""
@@ -48,6 +49,16 @@ class Pool:
     def texts(self) -> list[str]:
         """The text of each candidate."""
         return [each.text for each in self.candidates]
+
+    @cached_property
+    def befores(self) -> list[str]:
+        """What stands before each text."""
+        return [each.before for each in self.candidates]
+
+    @cached_property
+    def threads(self) -> list[str]:
+        """Where each was said."""
+        return [each.thread for each in self.candidates]
 
     @cached_property
     def sizes(self) -> Values:
@@ -127,7 +138,7 @@ class Pool:
     @cached_property
     def in_before(self) -> Values:
         """The same for what stands before each text."""
-        return self._counts([each.before for each in self.candidates])
+        return self._counts(self.befores)
 
     @cached_property
     def in_names(self) -> Values:
@@ -160,10 +171,10 @@ class Pool:
 
     def _counts(self, texts: Sequence[str]) -> Values:
         """Counts of the terms; a text is looked at once, though it is one message and stands before the next."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._counted]
-        self._counted.update(zip(new, self._counter.count(new), strict=True))
-        counts = [self._counted[text] for text in texts]
-        return np.array(counts, dtype=np.float64).reshape(len(self), len(self.question.terms))
+        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        self._counted = np.vstack([self._counted, self._counter.count(new)])
+        self._rows |= {text: row for row, text in enumerate(new, len(self._rows))}
+        return self._counted[[self._rows[text] for text in texts]]
 
     def beside(self, steps: int) -> NDArray[np.intp]:
         """For each candidate the row of the message so many places behind it in its thread; -1 if it was not found."""
@@ -175,11 +186,11 @@ class Pool:
     @cached_property
     def _spots(self) -> tuple[Values, NDArray[np.intp], Values]:
         """A number a message, one apart for neighbors, NaN for a fact; the order of these; and these in order."""
-        names = dict.fromkeys(each.thread for each in self.candidates)
-        threads = {name: number for number, name in enumerate(names)}
-        places = ((each.thread, each.position) for each in self.candidates)
+        starts = {name: number * THREAD_PLACES for number, name in enumerate(dict.fromkeys(self.threads))}
+        positions = (each.position for each in self.candidates)
         spots = self.mark(
-            np.nan if position is None else threads[name] * THREAD_PLACES + position for name, position in places
+            np.nan if position is None else starts[name] + position
+            for name, position in zip(self.threads, positions, strict=True)
         )
         order = np.argsort(spots, kind="stable")
         return spots, order, spots[order]

@@ -62,9 +62,8 @@ def answer(pool: Pool) -> Values:
 
     Where nothing is asked the neighbor's words mislead, so they do not count.
     """
-    before = [each.before for each in pool.candidates]
-    sizes = pool.mark(map(len, before))
-    follows_question = pool.mark(any(mark in text for mark in QUESTION_MARKS) for text in before)
+    sizes = pool.mark(map(len, pool.befores))
+    follows_question = pool.mark(any(mark in text for mark in QUESTION_MARKS) for text in pool.befores)
     return pool.bm25(pool.in_before, sizes) * follows_question
 
 
@@ -93,12 +92,13 @@ def thread(pool: Pool) -> Values:
     thread says nothing that its message did not.
     """
     members: dict[str, list[float]] = defaultdict(list)
-    for each, score in zip(pool.candidates, (pool.nearness + pool.shared_words).tolist(), strict=True):
-        if not each.is_fact:  # it would count its message twice
-            members[each.thread].append(score)
+    scores = (pool.nearness + pool.shared_words).tolist()
+    for name, score, is_fact in zip(pool.threads, scores, pool.is_fact.tolist(), strict=True):
+        if not is_fact:  # it would count its message twice
+            members[name].append(score)
     strength = {name: sum(sorted(scores)[-THREAD_HITS:]) for name, scores in members.items()}
     company = 1 - len(members) / max(sum(map(len, members.values())), 1)
-    return company * to_best(pool.mark(strength.get(each.thread, 0.0) for each in pool.candidates))
+    return company * to_best(pool.mark(strength.get(name, 0.0) for name in pool.threads))
 
 
 def speaker(pool: Pool) -> Values:
@@ -135,14 +135,21 @@ def kind(pool: Pool) -> Values:
 
 def instruction(pool: Pool) -> Values:
     """How near in meaning a standing instruction of the user is: it has to come up unasked."""
-    return pool.nearness * (pool.is_users & [is_standing_instruction(text) for text in pool.texts])
+    return pool.nearness * _of_users(pool, is_standing_instruction)
 
 
 def preference(pool: Pool) -> Values:
     """How near in meaning something the user prefers is, where advice is asked."""
     if not pool.question.asks_advice:
         return np.zeros(len(pool))
-    return pool.nearness * (pool.is_users & [is_preference(text) for text in pool.texts])
+    return pool.nearness * _of_users(pool, is_preference)
+
+
+def _of_users(pool: Pool, shows: Callable[[str], bool]) -> Values:
+    """Which candidates are the user's words and show something."""
+    return pool.mark(
+        is_users and shows(text) for is_users, text in zip(pool.is_users.tolist(), pool.texts, strict=True)
+    )
 
 
 def recency(pool: Pool) -> Values:

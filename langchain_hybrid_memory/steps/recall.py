@@ -271,5 +271,7 @@ def _summary_of_branch(item: Result, scope: Scope, messages: Sequence[AnyMessage
 
 
 def _is_visible(item: SearchItem, scope: Scope, seen: Collection[str]) -> bool:
+    if not seen or item.value["thread"] != scope.thread_id:
+        return False
     ids = item.value["message_ids"] if "message_ids" in item.value else (item.value["id"],)
-    return item.value["thread"] == scope.thread_id and bool(ids) and all(message_id in seen for message_id in ids)
+    return bool(ids) and all(message_id in seen for message_id in ids)

@@ -84,7 +84,7 @@ class EmbeddedBackend:
             if missing:
                 return Outcome([], missing)
             check_size(connection, [*vectors.values(), *queries.values()])
-            reader = Reader(connection, self._follower.nearest, self._vectors, self._rows, read=[])
+            reader = Reader(connection, self._follower.nearest, self._vectors, self._rows, read=[], below={})
             results: list[Result] = [None] * plan.size
             for position, read in plan.reads.items():
                 results[position] = _read(reader, read, queries)

@@ -6,6 +6,7 @@ import json
 import math
 from collections import defaultdict
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -72,7 +73,7 @@ class Ranked(NamedTuple):
         """The item with what the search knows about it."""
         if self.cosine is None or self.keyword is None:
             return HybridItem(row)
-        return HybridItem(row, score=self.score, signals=Signals(cosine=self.cosine, keyword=self.keyword))
+        return HybridItem(row, score=self.score, signals=Signals(self.cosine, self.keyword))
 
 
 class Reader(NamedTuple):
@@ -84,6 +85,7 @@ class Reader(NamedTuple):
         vectors: The way to the vectors.
         rows: The way to the items.
         read: Collects the ids of items whose life the reading prolongs.
+        below: Collects what lies in the small scopes that were gone through; most batches ask one several things.
     """
 
     connection: sqlite3.Connection
@@ -91,6 +93,7 @@ class Reader(NamedTuple):
     vectors: VectorCache
     rows: RowCache
     read: list[int]
+    below: dict[bytes, list[Version]]
 
     def look_up(self, op: Get) -> Item | None:
         """One item by namespace and key."""
@@ -120,6 +123,8 @@ class Reader(NamedTuple):
     def _listed(self, op: Search) -> list[Version]:
         """One page of a listing, the last written first."""
         end = op.offset + op.limit
+        if op.condition is None and op.prefix in self.below:
+            return sorted(self.below[op.prefix], key=itemgetter(1), reverse=True)[op.offset : end]
         if op.condition is None and end <= RECENT and not is_small(self.connection, op.prefix):
             recent = list(islice(recently_written(self.connection, op.prefix), end))
             if len(recent) == end:
@@ -131,7 +136,7 @@ class Reader(NamedTuple):
 
         Which these are does not depend on the page, so pages neither overlap nor leave anything out.
         """
-        if is_small(self.connection, op.prefix):
+        if op.prefix in self.below or is_small(self.connection, op.prefix):
             return self._score(op, self._below(op), embedding)
         pool = max(min(max(SMALL_POOL, PER_RESULT * op.limit), POOL), min(op.limit, LARGEST_POOL))
         wide = pool if op.condition is None else WIDE * pool
@@ -150,7 +155,9 @@ class Reader(NamedTuple):
         """Every item of the scope that meets the condition, in no particular order."""
         if op.condition is not None:
             return list(newest(self.connection, op.prefix, op.condition))
-        return self.connection.execute(BELOW, namespace_range(op.prefix)).fetchall()
+        if op.prefix not in self.below:
+            self.below[op.prefix] = self.connection.execute(BELOW, namespace_range(op.prefix)).fetchall()
+        return self.below[op.prefix]
 
     def _score(self, op: Search, versions: list[Version], embedding: bytes) -> list[Ranked]:
         """Score the items that have a vector or a word of the query, and return those up to the end of the page.

@@ -80,7 +80,7 @@ texts = st.text(alphabet="abceginostuy'éß猫京 .-_7", max_size=40)
 def test_counting_a_term_is_counting_it_in_the_terms_of_the_text(query: str, text: str) -> None:
     terms = list(query_weights(query))
     before, counted = TermCounter(terms).count([query, text])
-    assert before == TermCounter(terms).count([query])[0]
+    assert before.tolist() == TermCounter(terms).count([query])[0].tolist()
     present = index_terms(text)
     for term, count in zip(terms, counted, strict=True):
         assert (count > 0) == (term in present)
