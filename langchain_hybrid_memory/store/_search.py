@@ -6,7 +6,6 @@ import json
 import math
 from collections import defaultdict
 from itertools import islice
-from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 import numpy as np
@@ -16,7 +15,7 @@ from langchain_hybrid_memory.store._items import HybridItem, Signals, namespace_
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
 from langchain_hybrid_memory.store._row_cache import SELECT_ROW, RowCache, read_items
 from langchain_hybrid_memory.store._shards import LARGE
-from langchain_hybrid_memory.store._vector_cache import VectorCache
+from langchain_hybrid_memory.store._vector_cache import VectorCache, Versions
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,7 +49,8 @@ FREQUENCIES: Final = "SELECT term, doc FROM temp.frequency WHERE term IN (SELECT
 NEWEST_MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ? ORDER BY rowid DESC LIMIT ?"
 MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ?"
 WORDS: Final = "SELECT rowid, words FROM keyword WHERE rowid IN (SELECT value FROM json_each(?))"
-BELOW: Final = "SELECT id, updated_at FROM item WHERE namespace >= ? AND namespace < ?"
+BELOW: Final = "SELECT group_concat(id), group_concat(updated_at) FROM item WHERE namespace >= ? AND namespace < ?"
+"""One row of two lists, which are read much faster than a row each."""
 LAST_WRITTEN: Final = "SELECT id, namespace, updated_at FROM item ORDER BY updated_at DESC LIMIT ?"
 
 
@@ -93,7 +93,7 @@ class Reader(NamedTuple):
     vectors: VectorCache
     rows: RowCache
     read: list[int]
-    below: dict[bytes, list[Version]]
+    below: dict[bytes, Versions]
 
     def look_up(self, op: Get) -> Item | None:
         """One item by namespace and key."""
@@ -115,7 +115,7 @@ class Reader(NamedTuple):
         if op.offset + op.limit > len(ranked):
             seen = {found.version for found in ranked}
             others = [each for each in newest(self.connection, op.prefix, op.condition) if each not in seen]
-            ranked += self._score(op, others, embedding)
+            ranked += self._score(op, Versions.of(others), embedding)
             scored = {found.version for found in ranked}
             ranked += [Ranked(version) for version in others if version not in scored]
         return self._fetch(op, _best_first(ranked[op.offset : op.offset + op.limit]))
@@ -124,7 +124,8 @@ class Reader(NamedTuple):
         """One page of a listing, the last written first."""
         end = op.offset + op.limit
         if op.condition is None and op.prefix in self.below:
-            return sorted(self.below[op.prefix], key=itemgetter(1), reverse=True)[op.offset : end]
+            below = self.below[op.prefix]
+            return below.those(np.argsort(-below.times)[op.offset : end])
         if op.condition is None and end <= RECENT and not is_small(self.connection, op.prefix):
             recent = list(islice(recently_written(self.connection, op.prefix), end))
             if len(recent) == end:
@@ -145,38 +146,37 @@ class Reader(NamedTuple):
             near = self._holding(op.condition, near)
             if len(near) < pool:
                 versions = self._below(op)
-                if len(versions) <= LARGE:
+                if len(versions.items) <= LARGE:
                     return self._score(op, versions, embedding)
-                items = [item for item, _ in versions]
-                near = self.nearest(embedding, prefix=op.prefix, items=items, count=pool)
+                near = self.nearest(embedding, prefix=op.prefix, items=versions.items.tolist(), count=pool)
         return self._score(op, self._within(op, {*near, *self._keyword_candidates(op, pool)}), embedding)
 
-    def _below(self, op: Search) -> list[Version]:
+    def _below(self, op: Search) -> Versions:
         """Every item of the scope that meets the condition, in no particular order."""
         if op.condition is not None:
-            return list(newest(self.connection, op.prefix, op.condition))
+            return Versions.of(newest(self.connection, op.prefix, op.condition))
         if op.prefix not in self.below:
-            self.below[op.prefix] = self.connection.execute(BELOW, namespace_range(op.prefix)).fetchall()
+            lists = self.connection.execute(BELOW, namespace_range(op.prefix)).fetchone()
+            self.below[op.prefix] = Versions(*(np.fromstring(each or "", np.int64, sep=",") for each in lists))
         return self.below[op.prefix]
 
-    def _score(self, op: Search, versions: list[Version], embedding: bytes) -> list[Ranked]:
+    def _score(self, op: Search, versions: Versions, embedding: bytes) -> list[Ranked]:
         """Score the items that have a vector or a word of the query, and return those up to the end of the page.
 
         Best first; of equal ones the last written goes first.
         """
-        if not versions:
+        items = versions.items.tolist()
+        if not items:
             return []
-        covered = self._covered(op, [item for item, _ in versions])
-        cosines = self.vectors.read(self.connection, versions).cosines(embedding, len(versions))
-        shared = np.array([covered.get(item, 0.0) for item, _ in versions])
+        covered = self._covered(op, items)
+        cosines = self.vectors.read(self.connection, versions).cosines(embedding, len(items))
+        shared = np.array([covered.get(item, 0.0) for item in items])
         known = np.flatnonzero(~np.isnan(cosines) | (shared > 0))
         near, shared = np.nan_to_num(cosines[known]), shared[known]
         scores = ((1 - op.keyword_share) * near + op.keyword_share * shared).round(6)
-        times = np.array([at for _, at in versions])[known]
-        best = np.lexsort((-times, -scores))[: op.offset + op.limit]
-        found = [versions[place] for place in known[best].tolist()]
+        best = np.lexsort((-versions.times[known], -scores))[: op.offset + op.limit]
         columns = (column[best].tolist() for column in (scores, near, shared))
-        return [*map(Ranked._make, zip(found, *columns, strict=True))]
+        return [*map(Ranked._make, zip(versions.those(known[best]), *columns, strict=True))]
 
     def _covered(self, op: Search, items: Collection[int]) -> dict[int, float]:
         """The keyword signal of the items, at least of those among them that share a term with the query."""
@@ -235,7 +235,7 @@ class Reader(NamedTuple):
         has_others = op.prefix and lies_outside(self.connection, op.prefix)
         return f"scope : {scope_term(op.prefix)} AND words : " if has_others else "words : "
 
-    def _within(self, op: Search, items: Collection[int]) -> list[Version]:
+    def _within(self, op: Search, items: Collection[int]) -> Versions:
         """Those items that are in the scope.
 
         The vector index was asked at a later moment than this snapshot's, when the id of an item deleted since may have
@@ -245,7 +245,7 @@ class Reader(NamedTuple):
             "SELECT id, updated_at FROM item WHERE id IN (SELECT value FROM json_each(?)) "
             "AND namespace >= ? AND namespace < ?"
         )
-        return self.connection.execute(sql, (json.dumps(list(items)), *namespace_range(op.prefix))).fetchall()
+        return Versions.of(self.connection.execute(sql, (json.dumps(list(items)), *namespace_range(op.prefix))))
 
     def _fetch(self, op: Search, page: list[Ranked]) -> list[HybridItem]:
         versions = [found.version for found in page]

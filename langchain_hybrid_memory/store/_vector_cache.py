@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from itertools import chain
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -13,18 +12,38 @@ from langchain_hybrid_memory.store._shards import common_shard
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
 Version: TypeAlias = tuple[int, int]
 """An item's id, and when it was last written; no two writings share a time, so vectors of a version never change."""
 
+Numbers: TypeAlias = "NDArray[np.int64]"
+
 LIMIT_BYTES: Final = 32 * 2**20
 """The vectors of 20,000 texts by the default model."""
 VERSION_BYTES: Final = 256
 """What is kept of a version besides its vectors takes less."""
+NEVER: Final = np.iinfo(np.int64).max
+"""Stands behind the times of all versions, so that whatever time is sought there is one that is not before it."""
 READ: Final = "SELECT item, embedding FROM vector WHERE item IN (SELECT value FROM json_each(?))"
+
+
+class Versions(NamedTuple):
+    """Versions of items, a column each."""
+
+    items: Numbers
+    times: Numbers
+
+    @classmethod
+    def of(cls, versions: Iterable[Version]) -> Versions:
+        """Put some versions in columns, in their order."""
+        return cls(*np.array([*versions], dtype=np.int64).reshape(-1, 2).T)
+
+    def those(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> list[Version]:
+        """The versions at some places, in the order of these."""
+        return [*zip(self.items[places].tolist(), self.times[places].tolist(), strict=True)]
 
 
 class Vectors(NamedTuple):
@@ -73,60 +92,72 @@ class VectorCache:
         with self._lock:
             self._empty(dims=0)
 
-    def read(self, connection: sqlite3.Connection, versions: Sequence[Version]) -> Vectors:
+    def _empty(self, *, dims: int) -> None:
+        room = self._limit_bytes // (dims * np.dtype(np.float32).itemsize) if dims else 0
+        self._times: Numbers = np.array([NEVER])  # when what is kept was written, the earliest first
+        self._starts: Numbers = np.array([0])  # where its vectors begin
+        self._counts: Numbers = np.array([0])  # how many it has
+        self._matrix = np.empty((room, dims), dtype=np.float32)
+        self._norms = np.empty(room, dtype=np.float32)
+        self._used = 0
+
+    def read(self, connection: sqlite3.Connection, versions: Versions) -> Vectors:
         """The vectors of some versions, which must be those of the connection's snapshot."""
         model = common_shard(connection)
         with self._lock:
             if model > self._model:  # everything was embedded anew
                 self._model = model
                 self._empty(dims=0)
-            held = self._held(versions) if model == self._model else None
+            held = self._held(versions.times) if model == self._model else None
             if held:
                 return held
-            missing = [version for version in versions if version[1] not in self._rows]
-        fresh = _read(connection, missing)
+            missing = Versions(*(column[~self._has(versions.times)] for column in versions))
+        fresh = _read(connection, missing.items)
         with self._lock:
             if model == self._model:
-                self._hold(missing, fresh)
-                held = self._held(versions)
+                self._hold(missing.times, fresh)
+                held = self._held(versions.times)
                 if held:
                     return held
-        return fresh if len(missing) == len(versions) else _read(connection, versions)
+        return fresh if len(missing.items) == len(versions.items) else _read(connection, versions.items)
 
-    def _held(self, versions: Sequence[Version]) -> Vectors | None:
-        try:
-            rows = [self._rows[at] for _, at in versions]
-        except KeyError:
+    def _has(self, times: Numbers) -> NDArray[np.bool_]:
+        """Which versions are kept."""
+        return np.asarray(self._times[np.searchsorted(self._times, times)] == times)
+
+    def _held(self, times: Numbers) -> Vectors | None:
+        """The vectors of versions, if all of them are kept."""
+        if not self._has(times).all():
             return None
-        taken = np.array([*chain.from_iterable(rows)], dtype=np.intp)
-        places = np.repeat(np.arange(len(rows)), [*map(len, rows)])
+        kept = np.searchsorted(self._times, times)
+        counts = self._counts[kept]
+        places = np.repeat(np.arange(len(times)), counts)
+        taken = np.arange(len(places)) + (self._starts[kept] - counts.cumsum() + counts)[places]
         return Vectors(places, self._matrix[taken], self._norms[taken])
 
-    def _hold(self, versions: Sequence[Version], fresh: Vectors) -> None:
+    def _hold(self, times: Numbers, fresh: Vectors) -> None:
+        """Keep the vectors of versions, those of one next to each other."""
         count, dims = fresh.matrix.shape
-        if self._used + count > len(self._matrix) or len(self._rows) + len(versions) > self._most_versions:
+        if self._used + count > len(self._matrix) or len(self._times) + len(times) > self._most_versions:
             self._empty(dims=dims)
-        if count > len(self._matrix) or len(versions) > self._most_versions:
+        if count > len(self._matrix) or len(times) > self._most_versions:
             return
-        rows: list[list[int]] = [[] for _ in versions]
-        for row, place in enumerate(fresh.places.tolist(), self._used):
-            rows[place].append(row)
-        self._rows |= {at: tuple(held) for (_, at), held in zip(versions, rows, strict=True)}
+        counts = np.bincount(fresh.places, minlength=len(times))
+        starts = self._used + counts.cumsum() - counts
+        order = np.argsort(times)
+        spots = np.searchsorted(self._times, times[order])
+        self._counts = np.insert(self._counts, spots, counts[order])
+        self._starts = np.insert(self._starts, spots, starts[order])
+        self._times = np.insert(self._times, spots, times[order])
         if count:
-            self._matrix[self._used : self._used + count] = fresh.matrix
-            self._norms[self._used : self._used + count] = fresh.norms
+            together = np.argsort(fresh.places, kind="stable")
+            self._matrix[self._used : self._used + count] = fresh.matrix[together]
+            self._norms[self._used : self._used + count] = fresh.norms[together]
             self._used += count
 
-    def _empty(self, *, dims: int) -> None:
-        room = self._limit_bytes // (dims * np.dtype(np.float32).itemsize) if dims else 0
-        self._rows: dict[int, tuple[int, ...]] = {}
-        self._matrix = np.empty((room, dims), dtype=np.float32)
-        self._norms = np.empty(room, dtype=np.float32)
-        self._used = 0
 
-
-def _read(connection: sqlite3.Connection, versions: Sequence[Version]) -> Vectors:
-    place = {item: place for place, (item, _) in enumerate(versions)}
+def _read(connection: sqlite3.Connection, items: Numbers) -> Vectors:
+    place = {item: place for place, item in enumerate(items.tolist())}
     rows = connection.execute(READ, (json.dumps(list(place)),)).fetchall() if place else []
     joined = np.frombuffer(b"".join(row[1] for row in rows), dtype=np.float32)
     matrix = joined.reshape(len(rows), -1) if rows else joined.reshape(0, 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from langchain_hybrid_memory.store._vector_cache import VectorCache
+from langchain_hybrid_memory.store._vector_cache import VectorCache, Versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 def northward(cache: VectorCache, connection: sqlite3.Connection, *versions: Version) -> list[float | None]:
     """How far to the north each of some items lies; `None` for one without a vector."""
-    cosines = cache.read(connection, versions).cosines(written(*NORTH), len(versions))
+    cosines = cache.read(connection, Versions.of(versions)).cosines(written(*NORTH), len(versions))
     return [None if np.isnan(cosine) else float(cosine) for cosine in cosines]
 
 
