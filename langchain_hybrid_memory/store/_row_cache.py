@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from langchain_hybrid_memory.store._items import Row
-    from langchain_hybrid_memory.store._vector_cache import Version
+    from langchain_hybrid_memory.store._versions import Version
 
 LIMIT_BYTES: Final = 16 * 2**20
 """Some 10,000 messages of a conversation."""

@@ -11,21 +11,31 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 import numpy as np
 
 from langchain_hybrid_memory.keywords import as_coverage, matching
-from langchain_hybrid_memory.store._items import HybridItem, Signals, namespace_range, read_rows
+from langchain_hybrid_memory.store._items import HybridItem, Signals, read_rows
 from langchain_hybrid_memory.store._plan import Get, Search, scope_term
 from langchain_hybrid_memory.store._row_cache import SELECT_ROW, RowCache, read_items
 from langchain_hybrid_memory.store._shards import LARGE
-from langchain_hybrid_memory.store._vector_cache import VectorCache, Versions
+from langchain_hybrid_memory.store._vector_cache import VectorCache
+from langchain_hybrid_memory.store._versions import (
+    RECENT,
+    Versions,
+    below,
+    is_small,
+    lies_outside,
+    newest,
+    recently_written,
+    within,
+)
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from langgraph.store.base import Item
 
     from langchain_hybrid_memory.store._filters import Condition
     from langchain_hybrid_memory.store._items import Row
-    from langchain_hybrid_memory.store._vector_cache import Version
+    from langchain_hybrid_memory.store._versions import Version
 
 POOL: Final = 100
 """In a large scope, so many of the nearest items are candidates, and so many of the best keyword matches."""
@@ -42,16 +52,10 @@ KEYWORD_ROWS: Final = 500
 MENTIONS: Final = 4
 """Where the query's terms have more mentions than this for each item, reading the items' words is faster than finding
 the mentions."""
-RECENT: Final = 1_000
-"""The newest items of a large scope are mostly among so many that were last written; otherwise it is gone through."""
-UNLIMITED: Final = -1
 FREQUENCIES: Final = "SELECT term, doc FROM temp.frequency WHERE term IN (SELECT value FROM json_each(?))"
 NEWEST_MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ? ORDER BY rowid DESC LIMIT ?"
 MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ?"
 WORDS: Final = "SELECT rowid, words FROM keyword WHERE rowid IN (SELECT value FROM json_each(?))"
-BELOW: Final = "SELECT group_concat(id), group_concat(updated_at) FROM item WHERE namespace >= ? AND namespace < ?"
-"""One row of two lists, which are read much faster than a row each."""
-LAST_WRITTEN: Final = "SELECT id, namespace, updated_at FROM item ORDER BY updated_at DESC LIMIT ?"
 
 
 class Nearest(Protocol):
@@ -124,8 +128,8 @@ class Reader(NamedTuple):
         """One page of a listing, the last written first."""
         end = op.offset + op.limit
         if op.condition is None and op.prefix in self.below:
-            below = self.below[op.prefix]
-            return below.those(np.argsort(-below.times)[op.offset : end])
+            versions = self.below[op.prefix]
+            return versions.those(np.argsort(-versions.times)[op.offset : end])
         if op.condition is None and end <= RECENT and not is_small(self.connection, op.prefix):
             recent = list(islice(recently_written(self.connection, op.prefix), end))
             if len(recent) == end:
@@ -149,15 +153,17 @@ class Reader(NamedTuple):
                 if len(versions.items) <= LARGE:
                     return self._score(op, versions, embedding)
                 near = self.nearest(embedding, prefix=op.prefix, items=versions.items.tolist(), count=pool)
-        return self._score(op, self._within(op, {*near, *self._keyword_candidates(op, pool)}), embedding)
+        # the vector index was asked at a later moment than this snapshot's, when the id of an item deleted since may
+        # have become another's
+        found = within(self.connection, op.prefix, {*near, *self._keyword_candidates(op, pool)})
+        return self._score(op, found, embedding)
 
     def _below(self, op: Search) -> Versions:
         """Every item of the scope that meets the condition, in no particular order."""
         if op.condition is not None:
             return Versions.of(newest(self.connection, op.prefix, op.condition))
         if op.prefix not in self.below:
-            lists = self.connection.execute(BELOW, namespace_range(op.prefix)).fetchone()
-            self.below[op.prefix] = Versions(*(np.fromstring(each or "", np.int64, sep=",") for each in lists))
+            self.below[op.prefix] = below(self.connection, op.prefix)
         return self.below[op.prefix]
 
     def _score(self, op: Search, versions: Versions, embedding: bytes) -> list[Ranked]:
@@ -235,18 +241,6 @@ class Reader(NamedTuple):
         has_others = op.prefix and lies_outside(self.connection, op.prefix)
         return f"scope : {scope_term(op.prefix)} AND words : " if has_others else "words : "
 
-    def _within(self, op: Search, items: Collection[int]) -> Versions:
-        """Those items that are in the scope.
-
-        The vector index was asked at a later moment than this snapshot's, when the id of an item deleted since may have
-        become another's.
-        """
-        sql = (
-            "SELECT id, updated_at FROM item WHERE id IN (SELECT value FROM json_each(?)) "
-            "AND namespace >= ? AND namespace < ?"
-        )
-        return Versions.of(self.connection.execute(sql, (json.dumps(list(items)), *namespace_range(op.prefix))))
-
     def _fetch(self, op: Search, page: list[Ranked]) -> list[HybridItem]:
         versions = [found.version for found in page]
         self.read.extend(item for item, _ in versions if op.refresh)
@@ -256,46 +250,3 @@ class Reader(NamedTuple):
 def _best_first(hits: Iterable[Ranked]) -> list[Ranked]:
     """Sort by score; what has none comes last, and ties stay as they are."""
     return sorted(hits, key=lambda hit: 1.0 if hit.score is None else -hit.score)
-
-
-def is_small(connection: sqlite3.Connection, prefix: bytes) -> bool:
-    """Whether few enough items lie below a prefix to compare every one of them."""
-    some = "SELECT count(*) FROM (SELECT 1 FROM item WHERE namespace >= ? AND namespace < ? LIMIT ?)"
-    count: int = connection.execute(some, (*namespace_range(prefix), LARGE + 1)).fetchone()[0]
-    return count <= LARGE
-
-
-def lies_outside(connection: sqlite3.Connection, prefix: bytes) -> bool:
-    """Whether any item is not below a prefix."""
-    low, high = namespace_range(prefix)
-    sides = "SELECT EXISTS (SELECT 1 FROM item WHERE namespace < ?) OR EXISTS (SELECT 1 FROM item WHERE namespace >= ?)"
-    return bool(connection.execute(sides, (low, high)).fetchone()[0])
-
-
-def newest(
-    connection: sqlite3.Connection,
-    prefix: bytes,
-    condition: Condition | None,
-    *,
-    limit: int = UNLIMITED,
-    offset: int = 0,
-) -> Iterator[Version]:
-    """The items below a prefix that meet a condition, the last written first."""
-    below = "item.namespace >= ? AND item.namespace < ?" if prefix else "1"
-    parameters = namespace_range(prefix) if prefix else ()
-    order = f"FROM item WHERE {below} {{}} ORDER BY item.updated_at DESC"
-    if condition is None:
-        sql = f"SELECT item.id, item.updated_at {order.format('')} LIMIT ? OFFSET ?"
-        return connection.execute(sql, (*parameters, limit, offset))
-    doubtful = "CASE WHEN typeof(item.value) = 'blob' OR NOT ? THEN item.value END"
-    sql = f"SELECT item.id, item.updated_at, {doubtful} {order.format(f'AND {condition.sql}')}"
-    rows = connection.execute(sql, (condition.is_decided, *parameters, *condition.parameters))
-    matching = ((item, at) for item, at, value in rows if value is None or condition.holds(json.loads(value)))
-    return islice(matching, offset, None if limit == UNLIMITED else offset + limit)
-
-
-def recently_written(connection: sqlite3.Connection, prefix: bytes) -> Iterator[Version]:
-    """The items below a prefix that are among the last written of all, the last written first."""
-    low, high = namespace_range(prefix)
-    rows = connection.execute(LAST_WRITTEN, (RECENT,))
-    return ((item, at) for item, namespace, at in rows if low <= namespace < high)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from langchain_hybrid_memory.store._shards import common_shard
+from langchain_hybrid_memory.store._versions import Versions
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-Version: TypeAlias = tuple[int, int]
-"""An item's id, and when it was last written; no two writings share a time, so vectors of a version never change."""
-
-Numbers: TypeAlias = "NDArray[np.int64]"
+    from langchain_hybrid_memory.store._versions import Numbers
 
 LIMIT_BYTES: Final = 32 * 2**20
 """The vectors of 20,000 texts by the default model."""
@@ -28,22 +25,6 @@ VERSION_BYTES: Final = 256
 NEVER: Final = np.iinfo(np.int64).max
 """Stands behind the times of all versions, so that whatever time is sought there is one that is not before it."""
 READ: Final = "SELECT item, embedding FROM vector WHERE item IN (SELECT value FROM json_each(?))"
-
-
-class Versions(NamedTuple):
-    """Versions of items, a column each."""
-
-    items: Numbers
-    times: Numbers
-
-    @classmethod
-    def of(cls, versions: Iterable[Version]) -> Versions:
-        """Put some versions in columns, in their order."""
-        return cls(*np.array([*versions], dtype=np.int64).reshape(-1, 2).T)
-
-    def those(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> list[Version]:
-        """The versions at some places, in the order of these."""
-        return [*zip(self.items[places].tolist(), self.times[places].tolist(), strict=True)]
 
 
 class Vectors(NamedTuple):

@@ -15,7 +15,7 @@ from langchain_hybrid_memory.store._row_cache import ROW_BYTES, RowCache
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langchain_hybrid_memory.store._vector_cache import Version
+    from langchain_hybrid_memory.store._versions import Version
 
 COLUMNS = "id INTEGER PRIMARY KEY, namespace BLOB, key BLOB, value, created_at INTEGER, updated_at INTEGER"
 

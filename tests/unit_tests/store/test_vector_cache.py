@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from langchain_hybrid_memory.store._vector_cache import VectorCache, Versions
+from langchain_hybrid_memory.store._vector_cache import VectorCache
+from langchain_hybrid_memory.store._versions import Versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langchain_hybrid_memory.store._vector_cache import Version
+    from langchain_hybrid_memory.store._versions import Version
 
 DIMS = 2
 NORTH, EAST = (0.0, 1.0), (1.0, 0.0)
