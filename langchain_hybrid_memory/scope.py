@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, TypeAlias, get_args
 
 from langgraph.config import get_config
@@ -57,7 +57,7 @@ class Scope:
             )
             raise MissingUserError(msg)
 
-    @property
+    @cached_property
     def home(self) -> tuple[str, ...]:
         """The namespace under which everything of this user lies, the queue aside."""
         return (self.root, "user", encode(self.user_id))

@@ -13,13 +13,29 @@ from langchain_hybrid_memory.records import from_iso
 
 
 class Candidate(NamedTuple):
-    """A found fact or message, as it is stored: few of them are worth being built."""
+    """What ranking looks at in a found fact or message; few of them are worth being built."""
 
     key: str
     value: Mapping[str, Any]
+    """As it is stored."""
     cosine: float | None
     """`None` for something not embedded yet."""
     is_fact: bool
+    thread: str
+    """Where it was said."""
+    text: str
+    before: str
+    """What stands before it: the end of the previous message; for a fact the words it rests on."""
+    names: str
+    """The name of its speaker, or the entities of a fact."""
+    speaker: str
+    """Who said it, for a fact whom it is about; empty where nobody is named."""
+    is_users: bool
+    """Whether these are the user's words."""
+    position: int | None
+    """Place of a message in its thread."""
+    said_at: str
+    """When it was said, for a fact the last time, in ISO 8601 and UTC: the later the greater."""
 
     @property
     def item(self) -> Fact | Message:
@@ -32,58 +48,14 @@ class Candidate(NamedTuple):
         return self.is_fact and self.value["superseded_by"] is not None
 
     @property
-    def text(self) -> str:
-        """Its words."""
-        text: str = self.value["text"]
-        return text
-
-    @property
-    def thread(self) -> str:
-        """Where it was said."""
-        thread: str = self.value["thread"]
-        return thread
-
-    @property
     def messages(self) -> list[str]:
         """Ids of the messages that a fact rests on; that of a message."""
         return list(dict.fromkeys(self.value["message_ids"])) if self.is_fact else [self.value["id"]]
 
     @property
-    def position(self) -> int | None:
-        """Place of a message in its thread."""
-        return None if self.is_fact else self.value.get("position")
-
-    @property
-    def before(self) -> str:
-        """What stands before it: the end of the previous message; for a fact the words it rests on."""
-        return str(self.value.get("quote" if self.is_fact else "context") or "")
-
-    @property
-    def names(self) -> str:
-        """The name of its speaker, or the entities of a fact."""
-        return " ".join(self.value["entities"]) if self.is_fact else str(self.value.get("speaker") or "")
-
-    @property
-    def is_users(self) -> bool:
-        """Whether these are the user's words."""
-        role: str = self.value["trust" if self.is_fact else "role"]
-        return role == "user"
-
-    @property
-    def speaker(self) -> str:
-        """Who said it, for a fact whom it is about; empty where nobody is named."""
-        return self.value["subject" if self.is_fact else "speaker"] or ""
-
-    @property
     def at(self) -> datetime:
         """When it was said, for a fact since when it is true."""
         return from_iso(self.value["valid_at" if self.is_fact else "at"])
-
-    @property
-    def said_at(self) -> str:
-        """When it was said, for a fact the last time, in ISO 8601 and UTC: the later the greater."""
-        said_at: str = self.value["confirmed_at" if self.is_fact else "at"]
-        return said_at
 
 
 def read_candidates(*, found: Iterable[SearchItem], fresh: Iterable[SearchItem]) -> list[Candidate]:
@@ -98,7 +70,44 @@ def read_candidates(*, found: Iterable[SearchItem], fresh: Iterable[SearchItem])
         place = (tuple(item.namespace), item.key)
         if item.score is not None or place not in distinct:
             distinct[place] = item
-    return [Candidate(item.key, item.value, _cosine(item), "quote" in item.value) for item in distinct.values()]
+    return [_read_fact(item) if "quote" in item.value else _read_message(item) for item in distinct.values()]
+
+
+def _read_fact(item: SearchItem) -> Candidate:
+    value = item.value
+    return Candidate(
+        item.key,
+        value,
+        _cosine(item),
+        True,  # noqa: FBT003 - by position, as there may be hundreds and by name takes twice as long
+        value["thread"],
+        value["text"],
+        value["quote"] or "",
+        " ".join(value["entities"]),
+        value["subject"] or "",
+        value["trust"] == "user",
+        None,
+        value["confirmed_at"],
+    )
+
+
+def _read_message(item: SearchItem) -> Candidate:
+    value = item.value
+    speaker = value.get("speaker") or ""
+    return Candidate(
+        item.key,
+        value,
+        _cosine(item),
+        False,  # noqa: FBT003 - as above
+        value["thread"],
+        value["text"],
+        value.get("context") or "",
+        speaker,
+        speaker,
+        value["role"] == "user",
+        value.get("position"),
+        value["at"],
+    )
 
 
 def _cosine(item: SearchItem) -> float | None:

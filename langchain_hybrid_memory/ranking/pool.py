@@ -176,12 +176,12 @@ class Pool:
         self._rows |= {text: row for row, text in enumerate(new, len(self._rows))}
         return self._counted[[self._rows[text] for text in texts]]
 
-    def beside(self, steps: int) -> NDArray[np.intp]:
-        """For each candidate the row of the message so many places behind it in its thread; -1 if it was not found."""
+    def beside(self, *steps: int) -> NDArray[np.intp]:
+        """For each candidate the rows of the messages so many places behind it in its thread; -1 for one not found."""
         spots, order, ordered = self._spots
-        sought = spots + steps
+        sought = spots[:, None] + np.array(steps)
         nearest = order[np.searchsorted(ordered, sought, side="right") - 1]
-        return np.where(~np.isnan(spots) & (spots[nearest] == sought), nearest, -1)
+        return np.where(spots[nearest] == sought, nearest, -1)
 
     @cached_property
     def _spots(self) -> tuple[Values, NDArray[np.intp], Values]:

@@ -69,7 +69,7 @@ def answer(pool: Pool) -> Values:
 
 def following(pool: Pool) -> Values:
     """The `keyword` score of the message after this one, if it was found too: what was taken up is what mattered."""
-    return np.append(pool.shared_words, 0.0)[pool.beside(1)]
+    return np.append(pool.shared_words, 0.0)[pool.beside(1)[:, 0]]
 
 
 def passage(pool: Pool) -> Values:
@@ -78,10 +78,9 @@ def passage(pool: Pool) -> Values:
     A term counts less the further off it stands, and less in a long message: that holds a bit of everything.
     """
     held = (pool.in_text > 0) * np.minimum(SPOKEN_CHARACTERS / np.maximum(pool.sizes, 1), 1)[:, None]
-    held = np.vstack([held, np.zeros(held.shape[1])])  # the last row stands for a message that was not found
-    together = held[:-1]
-    for steps in range(-PASSAGE_REACH, PASSAGE_REACH + 1):
-        together = np.maximum(together, PASSAGE_DECAY ** abs(steps) * held[pool.beside(steps)])
+    steps = np.arange(-PASSAGE_REACH, PASSAGE_REACH + 1)
+    around = np.vstack([held, np.zeros(held.shape[1])])[pool.beside(*steps)]  # the last row is of what was not found
+    together = np.maximum(held, (PASSAGE_DECAY ** np.abs(steps)[:, None] * around).max(axis=1))
     return np.asarray(together @ pool.rarity / max(pool.rarity.sum(), 1e-9), dtype=np.float64)
 
 

@@ -10,6 +10,7 @@ from langchain_hybrid_memory.memories import Fact, Hit, Message
 
 SAME_SHARE = 0.9
 """Two texts that share at least this much of their words say the same."""
+ROUNDING = 1e-9
 MOST = 0.8
 """A message of which one fact quotes more than this share has nothing to add."""
 
@@ -58,10 +59,10 @@ def places(item: Fact | Message) -> list[tuple[str, str]]:
 
 def _is_told(words: AbstractSet[str], vocabularies: Mapping[int, Sequence[AbstractSet[str]]]) -> bool:
     """Whether a text shares nearly all its words with another; those are by the number of their words."""
-    # at least so many words are shared where the shared share of the union is SAME_SHARE
-    return any(
-        len(words & other) * (1 + SAME_SHARE) >= SAME_SHARE * (len(words) + size)
-        for size, others in vocabularies.items()
-        if min(len(words), size) >= SAME_SHARE * max(len(words), size)  # else no union is small enough
-        for other in others
-    )
+    for size, others in vocabularies.items():
+        if min(len(words), size) >= SAME_SHARE * max(len(words), size):  # else no union is small enough
+            # so many are shared where they are SAME_SHARE of the union, less what rounding adds
+            least = SAME_SHARE * (len(words) + size) / (1 + SAME_SHARE) - ROUNDING
+            if any(len(words & other) >= least for other in others):
+                return True
+    return False
