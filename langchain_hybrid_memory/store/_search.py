@@ -116,13 +116,15 @@ class Reader(NamedTuple):
         if embedding is None:
             return self._fetch(op, [Ranked(version) for version in self._listed(op)])
         ranked = self._rank(op, embedding)
-        if op.offset + op.limit > len(ranked):
-            seen = {found.version for found in ranked}
-            others = [each for each in newest(self.connection, op.prefix, op.condition) if each not in seen]
-            ranked += self._score(op, Versions.of(others), embedding)
-            scored = {found.version for found in ranked}
-            ranked += [Ranked(version) for version in others if version not in scored]
-        return self._fetch(op, _best_first(ranked[op.offset : op.offset + op.limit]))
+        end = op.offset + op.limit
+        if end <= len(ranked):
+            return self._fetch(op, ranked[op.offset : end])
+        seen = {found.version for found in ranked}
+        others = [each for each in newest(self.connection, op.prefix, op.condition) if each not in seen]
+        ranked += self._score(op, Versions.of(others), embedding)
+        scored = {found.version for found in ranked}
+        ranked += [Ranked(version) for version in others if version not in scored]
+        return self._fetch(op, _best_first(ranked[op.offset : end]))
 
     def _listed(self, op: Search) -> list[Version]:
         """One page of a listing, the last written first."""
