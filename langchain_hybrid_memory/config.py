@@ -109,9 +109,9 @@ class RankingWeights:
     """Whether something was said at all."""
     kind: float = 0.1
     """Whether it has a time or a number, where one is asked for."""
-    instruction: float = 0.6
-    """Standing instructions, by nearness in meaning."""
-    preference: float = 0.6
+    instruction: float = 1.2
+    """The two nearest standing instructions, by nearness in meaning."""
+    preference: float = 1.0
     """Preferences, by nearness in meaning, where advice is asked for."""
     recency: float = 0.0
     """Lateness, where the question is about the present. Off: it was measured to change nothing."""

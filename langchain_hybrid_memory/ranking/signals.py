@@ -29,6 +29,7 @@ SPOKEN_CHARACTERS = 150
 PASSAGE_REACH = 3
 PASSAGE_DECAY = 0.8
 THREAD_HITS = 3
+INSTRUCTIONS = 2
 LEAST_IMPORTANT, MOST_IMPORTANT = 1, 3
 
 Signal = Callable[[Pool], Values]
@@ -133,8 +134,12 @@ def kind(pool: Pool) -> Values:
 
 
 def instruction(pool: Pool) -> Values:
-    """How near in meaning a standing instruction of the user is: it has to come up unasked."""
-    return pool.nearness * _of_users(pool, is_standing_instruction)
+    """How near in meaning a standing instruction of the user is, if none or one is nearer: it has to come up unasked.
+
+    Others are about something else, as a rule, and would take the room of what was asked.
+    """
+    near = pool.nearness * _of_users(pool, is_standing_instruction)
+    return near * (near >= np.sort(near)[-INSTRUCTIONS:][0])
 
 
 def preference(pool: Pool) -> Values:
