@@ -118,7 +118,7 @@ class _Tools:
         if replaces:
             meant = yield from self._meant(replaces, scope)
             if len(meant) != 1:
-                return _answer("save_memory", _unclear(replaces, meant))
+                return _unclear("save_memory", replaces, meant)
             replaces = meant[0].id
         statement = Statement(
             fact=WHITE_SPACE.sub(" ", request.fact).strip(),
@@ -145,7 +145,7 @@ class _Tools:
             return _answer("forget_memory", READ_ONLY if scope else OFF)
         meant = yield from self._meant(request.fact, scope)
         if len(meant) != 1:
-            return _answer("forget_memory", _unclear(request.fact, meant))
+            return _unclear("forget_memory", request.fact, meant)
         store, fact = self.core.store(), meant[0]
         forgetting = forget_fact(scope, store, fact.id, now=self.core.now())
         receipt = yield from self.background.alone(scope, forgetting, store)
@@ -157,12 +157,15 @@ class _Tools:
         store, now = self.core.store(), self.core.now()
         if not request.query.strip():
             known = yield from entities(scope, store)
-            names = [f"- {each.name} ({each.type})" for each in known[: request.limit]]
-            return _answer("search_memory", _fenced(names) if names else "Nobody and nothing is known by name yet.")
+            shown = known[: request.limit]
+            names = [_as_line(f"- {each.name} ({each.type})") for each in shown]
+            ids = [fact.id for each in shown for fact in each.facts]
+            nobody = "Nobody and nothing is known by name yet."
+            return _answer("search_memory", _fenced(names) if names else nobody, ids)
         try:
             profile = yield from entity(scope, store, request.query, now=now)
         except AmbiguousNameError as error:
-            return _answer("search_memory", f"Not clear: {error}.")
+            return _answer("search_memory", f"Not clear.\n{_fenced([_as_line(f'- {error}')])}")
         if profile is None:
             return _answer("search_memory", f"Nobody and nothing is known as {request.query!r}.")
         facts = profile.facts[-request.limit :]
@@ -254,14 +257,21 @@ def _fenced(lines: Iterable[str]) -> str:
 
 def _headline(profile: Entity) -> str:
     also = f", also {', '.join(profile.aliases)}" if profile.aliases else ""
-    return as_data(WHITE_SPACE.sub(" ", f"{profile.name} ({profile.type}{also}):"))
+    return _as_line(f"{profile.name} ({profile.type}{also}):")
 
 
-def _unclear(named: str, facts: Sequence[Fact]) -> str:
+def _as_line(text: str) -> str:
+    return as_data(WHITE_SPACE.sub(" ", text))
+
+
+def _unclear(tool: str, named: str, facts: Sequence[Fact]) -> Answer:
     if not facts:
-        return f"Nothing was changed: no current fact has the id or words {named!r}. Look it up with search_memory."
-    choices = [as_data(f"- {fact.text} (fact {fact.id})") for fact in facts[:CHOICES]]
-    return f"Nothing was changed: {len(facts)} facts could be meant. Name one by its id.\n{_fenced(choices)}"
+        missing = f"no current fact has the id or words {named!r}. Look it up with search_memory."
+        return _answer(tool, f"Nothing was changed: {missing}")
+    shown = facts[:CHOICES]
+    choices = _fenced(_as_line(f"- {fact.text} (fact {fact.id})") for fact in shown)
+    text = f"Nothing was changed: {len(facts)} facts could be meant. Name one by its id.\n{choices}"
+    return _answer(tool, text, [fact.id for fact in shown])
 
 
 def _told(saved: Saved, request: SaveMemory) -> str:

@@ -139,7 +139,7 @@ def instruction(pool: Pool) -> Values:
     Others are about something else, as a rule, and would take the room of what was asked.
     """
     near = pool.nearness * _of_users(pool, is_standing_instruction)
-    return near * (near >= np.sort(near)[-INSTRUCTIONS:][0])
+    return np.asarray(near * (near >= np.sort(near)[-INSTRUCTIONS:][0]), dtype=np.float64)
 
 
 def preference(pool: Pool) -> Values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -48,6 +48,8 @@ class _Part:
     marks: Mapping[str, StoredMark] = field(default_factory=dict)
     threads: Sequence[str] = ()
     """Threads in which something of it was said."""
+    said: Collection[str] = ()
+    """Ids of the messages that lose words; recall may have brought them back in other threads."""
     ops: Sequence[Op] = ()
     """Further writes."""
     removed: dict[str, int] = field(default_factory=dict)
@@ -88,6 +90,7 @@ def forget_fact(
         messages=messages,
         marks=marks,
         threads=threads,
+        said=said,
         removed={"facts": 1, "quotes": sum(message["id"] in said for message in messages)},
     )
     return (yield from _forget(scope, store, part, checkpointer))
@@ -125,6 +128,7 @@ def forget_message(
         messages=(yield from _changed(scope, store, thread, left)),
         marks=marks,
         threads=[thread],
+        said=[message_id],
         removed={"messages": 1, "facts": _standing(gone)},
     )
     return (yield from _forget(scope, store, part, checkpointer))
@@ -143,7 +147,8 @@ def forget_thread(
     if checkpointer is not None:
         yield from delete_thread(checkpointer, thread)
     ops = [PutOp(item.namespace, item.key, None) for item in (*queued, *items)]
-    part = _Part(facts=gone, known=known, ops=ops, threads=[thread], removed=removed)
+    said = [item.key for item in items]
+    part = _Part(facts=gone, known=known, ops=ops, threads=[thread], said=said, removed=removed)
     receipt = yield from _forget(scope, store, part, checkpointer)
     yield from batch(store, [PutOp(scope.namespace("threads"), thread, None)])  # last: then it is complete
     yield from batch(store, (yield from _late(scope, store)))
@@ -206,7 +211,7 @@ def _rewrite_threads(
             checkpointer,
             thread,
             rewrite=partial(_rewritten, thread, part.marks),
-            facts=part.facts,
+            items=[*part.facts, *part.said],
             is_named=thread in part.threads,
         )
         fates.append((thread, (yield from rewriting)))

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver, Checkpoint, CheckpointTuple
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_hybrid_memory._flow import Call, Flow, attempt, blocking, value_of
 from langchain_hybrid_memory.steps.marks import BLANK
+from langchain_hybrid_memory.steps.record import is_from_memory
 from langchain_hybrid_memory.storable import storable
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class _Survey:
     latest: CheckpointTuple | None = None
     is_nested: bool = False
     """Whether graphs nested in the thread's graph have checkpoints of their own."""
-    facts: set[str] = field(default_factory=set)
-    """Keys of the items that were brought back in some turn, or stood in every prompt."""
+    items: set[str] = field(default_factory=set)
+    """Keys of the facts and messages that were brought back in some turn, or stood in every prompt."""
 
     def add(self, found: CheckpointTuple) -> None:
         """Look at one checkpoint; they come newest first."""
@@ -51,7 +52,10 @@ class _Survey:
         self.latest = self.latest or found
         for channel in ("recalled", "pinned"):
             held = found.checkpoint["channel_values"].get(channel)
-            self.facts |= set(held["keys"]) if isinstance(held, dict) else set()
+            self.items |= set(held["keys"]) if isinstance(held, dict) else set()
+        for message in _messages(found.checkpoint["channel_values"]):
+            if is_from_memory(message):
+                self.items |= set(cast("ToolMessage", message).artifact.get("ids", ()))
 
 
 def delete_thread(checkpointer: Checkpointer, thread: str) -> Flow[None]:
@@ -64,7 +68,7 @@ def rewrite_thread(
     thread: str,
     *,
     rewrite: Callable[[BaseMessage], BaseMessage],
-    facts: Iterable[str],
+    items: Iterable[str],
     is_named: bool,
 ) -> Flow[Fate]:
     """Leave of a thread its latest checkpoint, with its messages rewritten, if it may hold what is forgotten.
@@ -76,13 +80,14 @@ def rewrite_thread(
         checkpointer: Where the thread is.
         thread: Its id.
         rewrite: Takes the words out of a message.
-        facts: Keys of the facts that are forgotten.
-        is_named: Whether one of them was said in this thread; else it counts whether one was brought back there.
+        items: Keys of the facts and messages that are forgotten.
+        is_named: Whether one of them was said in this thread; else it counts whether one was brought back there, by
+            recall or by one of memory's tools.
     """
     survey = yield from _if_it_can(checkpointer, thread, _survey(checkpointer, thread))
     if survey is None or (survey.latest is None and not survey.is_nested):
         return "untouched"
-    if not is_named and not survey.facts & set(facts):
+    if not is_named and survey.items.isdisjoint(items):
         return "untouched"
     latest, waits = survey.latest, [write for write in _waiting(survey.latest) if write[1] != FAILED]
     yield from delete_thread(checkpointer, thread)
@@ -218,10 +223,31 @@ def _waiting(latest: CheckpointTuple | None) -> Sequence[tuple[str, str, Any]]:
 
 def _rewritten(checkpoint: Checkpoint, rewrite: Callable[[BaseMessage], BaseMessage]) -> Checkpoint:
     values = {name: value for name, value in checkpoint["channel_values"].items() if name not in PRIVATE}
-    messages = values.get("messages")
-    if isinstance(messages, list):
-        values["messages"] = [rewrite(each) if isinstance(each, BaseMessage) else each for each in messages]
+    if isinstance(values.get("messages"), list):
+        answers = [each for each in _messages(values) if is_from_memory(each)]
+        asked = {cast("ToolMessage", answer).tool_call_id for answer in answers}
+        values["messages"] = [
+            _untold(rewrite(each), asked) if isinstance(each, BaseMessage) else each for each in values["messages"]
+        ]
     return cast("Checkpoint", {**checkpoint, "channel_values": values})
+
+
+def _messages(values: Mapping[str, Any]) -> list[BaseMessage]:
+    messages = values.get("messages")
+    return [each for each in messages if isinstance(each, BaseMessage)] if isinstance(messages, list) else []
+
+
+def _untold(message: BaseMessage, asked: Collection[str]) -> BaseMessage:
+    """A message without what memory's tools were told, in the calls `asked`, or answered: both quote what is known."""
+    if is_from_memory(message):
+        return without_text(message)
+    if not isinstance(message, AIMessage) or all(call["id"] not in asked for call in message.tool_calls):
+        return message
+    calls = [{**call, "args": {}} if call["id"] in asked else call for call in message.tool_calls]
+    content = message.content
+    if isinstance(content, list):  # a provider's own blocks hold the arguments once more
+        content = [part for part in content if isinstance(part, str) or part.get("type") == "text"]
+    return message.model_copy(update={"content": content, "tool_calls": calls, "additional_kwargs": {}})
 
 
 def _without(part: Any, blank: Callable[[str], str]) -> Any:

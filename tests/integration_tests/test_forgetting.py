@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.messages import AIMessage
 from langgraph.graph import MessagesState, StateGraph
 from langgraph.types import interrupt
 
@@ -167,6 +169,53 @@ async def test_forgotten_message_and_thread_are_in_no_file(tmp_path: Path, call:
         assert files_with(tmp_path, ["Googlequetz", "Ottawa", "Sarahquetz"]) == []
         assert (await call(agent, "get_state", configured("alex", "second"))).values == {}
         assert sorted(fact.value for fact in await call(alex, "facts")) == ["teaquetz"]
+
+
+@pytest.mark.parametrize("what", ["message", "thread"])
+async def test_words_go_from_other_threads_in_which_they_were_brought_back(
+    tmp_path: Path, call: Door, mode: Mode, what: str
+) -> None:
+    async with opened(mode, tmp_path) as (memory, agent):
+        alex = memory.for_user("alex")
+        await say(call, memory, agent, "alex", "told", "Zosterellaquetz itches.")
+        await say(call, memory, agent, "alex", "asked", "What itches?")
+        await say(call, memory, agent, "alex", "apart", "Good morning.")
+        assert await call(alex, "facts") == []
+        told = (await call(agent, "get_state", configured("alex", "told"))).values["messages"][0].id
+        apart = await call(agent, "get_state", configured("alex", "apart"))
+        receipt = await (
+            call(alex, "forget_message", "told", told) if what == "message" else call(alex, "forget_thread", "told")
+        )
+        assert receipt.remaining == ()
+        assert files_with(tmp_path, ["Zosterellaquetz"]) == []
+        assert (await call(agent, "get_state", configured("alex", "apart"))).config == apart.config
+
+
+async def test_words_go_from_what_the_tools_were_told_and_answered(tmp_path: Path, call: Door, mode: Mode) -> None:
+    async with opened(mode, tmp_path) as (memory, _):
+
+        def agent(*replies: str | AIMessage) -> Any:
+            model = talking_model(replies=[*replies, "Done."])
+            return create_agent(
+                model, tools=memory.tools(), middleware=[memory.middleware()], checkpointer=memory.checkpointer
+            )
+
+        def calling(name: str, **arguments: str) -> AIMessage:
+            block = {"type": "tool_use", "name": name, "input": arguments, "id": name}
+            return AIMessage([block], tool_calls=[{"name": name, "args": arguments, "id": name}])
+
+        alex, said = memory.for_user("alex"), "I have zosterellaquetz."
+        saving = agent(calling("save_memory", fact="The user has zosterellaquetz.", quote=said))
+        await say(call, memory, saving, "alex", "saved", said)
+        await say(
+            call, memory, agent(calling("search_memory", query="zosterellaquetz")), "alex", "searched", "Am I ill?"
+        )
+        (fact,) = await call(alex, "facts")
+        receipt = await call(alex, "forget", fact.id)
+        assert receipt.remaining == ()
+        assert files_with(tmp_path, ["zosterellaquetz"]) == []
+        state = await call(saving, "get_state", configured("alex", "saved"))
+        assert [message.type for message in state.values["messages"]] == ["human", "ai", "tool", "ai"]
 
 
 @pytest.mark.parametrize("is_same_process", [True, False])

@@ -154,6 +154,11 @@ def test_standing_instruction_comes_up_unasked_the_nearer_the_more() -> None:
     assert values("instruction", "Which funds?", *items) == {"near": 1.0, "far": 0.5, "told": 0.0, "assistant": 0.0}
 
 
+def test_no_more_than_two_standing_instructions_come_up_unasked() -> None:
+    items = [message(name, f"Always begin with {name}.", score=score / 10) for score, name in enumerate("abcd", 1)]
+    assert {name for name, value in values("instruction", "Which funds?", *items).items() if value} == {"c", "d"}
+
+
 def test_preference_comes_up_where_advice_is_asked() -> None:
     items = [message("prefers", "I prefer trains to planes", score=0.9), message("other", "I took a plane", score=0.1)]
     assert values("preference", "Can you suggest a way to get there?", *items) == {"prefers": 1.0, "other": 0.0}
