@@ -170,7 +170,8 @@ class Background:
 
     def _end_task(self, task: asyncio.Task[Report]) -> None:
         user_id = self._tasks.pop(task)
-        if task.cancelled():  # perhaps before it took its first step, so it cannot let go by itself
+        # it could not let go by itself: it failed, or was cancelled, perhaps before it took its first step
+        if task.cancelled() or task.exception():
             self._claims.release(user_id)
 
     def _start_thread(self, user_id: str, store: BaseStore) -> None:

@@ -13,6 +13,7 @@ from langgraph.store.base import GetOp, Item
 
 from langchain_hybrid_memory._flow import Flow, arun, batch, run
 from langchain_hybrid_memory.config import RecallConfig
+from langchain_hybrid_memory.errors import ConfigurationError
 from langchain_hybrid_memory.memories import Entity, Fact, Hit, Moment, Provenance
 from langchain_hybrid_memory.rebuild import Progress, Rebuilt, rebuild
 from langchain_hybrid_memory.retriever import MemoryRetriever
@@ -75,6 +76,9 @@ class UserMemory(UserData):
             messages: LangChain messages, `(role, text)` pairs or OpenAI dicts, oldest first.
             thread_id: The conversation they belong to; they are appended to it.
             at: When they were said, an aware datetime; now if `None`.
+
+        Raises:
+            ConfigurationError: If `at` has no time zone.
         """
         return run(self._record(convert_to_messages(messages), thread_id, at))
 
@@ -90,6 +94,9 @@ class UserMemory(UserData):
         Args:
             current_only: Whether to leave out what was superseded, and what was over by its own words.
             as_of: Facts that were true at this aware instant, superseded since or not; overrules `current_only`.
+
+        Raises:
+            ConfigurationError: If `as_of` has no time zone.
         """
         return run(self._facts(current_only=current_only, as_of=as_of))
 
@@ -254,6 +261,7 @@ class UserMemory(UserData):
         )
 
     def _record(self, messages: Sequence[BaseMessage], thread_id: str, at: datetime | None) -> Flow[int]:
+        _check_zone("at", at)
         store, now = self._core.store(), self._core.now()
         (thread,) = yield from batch(store, [GetOp(self._scope.namespace("threads"), thread_id)])
         start = thread.value["length"] if isinstance(thread, Item) else 0
@@ -266,6 +274,7 @@ class UserMemory(UserData):
         return count
 
     def _facts(self, *, current_only: bool, as_of: datetime | None) -> Flow[list[Fact]]:
+        _check_zone("as_of", as_of)
         return facts_at(self._scope, self._core.store(), now=self._core.now(), current_only=current_only, as_of=as_of)
 
     def _timeline(self, name: str | None) -> Flow[list[Moment]]:
@@ -300,3 +309,9 @@ def _limited(config: RecallConfig, limit: int | None, budget_tokens: int | None)
         limit=config.limit if limit is None else limit,
         budget_tokens=config.budget_tokens if budget_tokens is None else budget_tokens,
     )
+
+
+def _check_zone(name: str, moment: datetime | None) -> None:
+    if moment is not None and moment.tzinfo is None:
+        msg = f"{name}={moment!r} has no time zone; pass an aware datetime, such as datetime.now(UTC)"
+        raise ConfigurationError(msg)

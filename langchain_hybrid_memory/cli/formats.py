@@ -85,7 +85,7 @@ def read_history(path: Path, *, conversation: str | None = None) -> History:
         msg = f"cannot read {str(path)!r}: {error}"
         raise ImportFormatError(msg) from error
     samples = document if isinstance(document, list) else [document]
-    if samples and all(isinstance(sample, dict) and "conversation" in sample for sample in samples):
+    if samples and all(isinstance(each, dict) and isinstance(each.get("conversation"), dict) for each in samples):
         named = {str(sample.get("sample_id", number)): sample["conversation"] for number, sample in enumerate(samples)}
         found = _pick(path, named, conversation)
         total = sum(len(turns) for sample in found.values() for turns in sample.values() if isinstance(turns, list))
@@ -218,8 +218,8 @@ def _time(place: _Place, text: object, expected: str) -> datetime | None:
     if text is None:
         return None
     try:
-        return from_iso(str(text))
-    except ValueError as error:
+        return from_iso(str(text)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise _problem(place, f"the time is {text!r}", expected) from error
 
 

@@ -26,6 +26,7 @@ from langchain_hybrid_memory.records import (
 )
 from langchain_hybrid_memory.scope import KINDS, Scope
 from langchain_hybrid_memory.steps.marks import Marks, blanked, is_forgotten, load_marks, mark_key
+from langchain_hybrid_memory.steps.stage import discarding
 from langchain_hybrid_memory.steps.writes import fact_op, message_op, write
 
 Progress: TypeAlias = Callable[[int], None]
@@ -54,7 +55,7 @@ OLDER = {"after": None, "is_fork": False, "is_abandoned": False}
 def export(scope: Scope, store: BaseStore, path: Path, *, on_progress: Progress | None) -> Flow[int]:
     """Write a user's memory to a file that only its owner may read, a page of items at a time; how many items.
 
-    The file appears under its name when it is complete.
+    The file appears under its name when it is complete; where something goes wrong before, nothing of it stays.
     """
     part = path.with_name(f"{path.name}.part")
     file = yield from blocking(_create, part)
@@ -70,8 +71,11 @@ def export(scope: Scope, store: BaseStore, path: Path, *, on_progress: Progress 
                 _tell(on_progress, done)
                 if len(items) < PAGE:
                     break
-    finally:
+    except BaseException:
         file.close()
+        part.unlink()
+        raise
+    file.close()
     yield from blocking(part.replace, path)
     return done
 
@@ -86,6 +90,7 @@ def restore(scope: Scope, store: BaseStore, path: Path, *, on_progress: Progress
     """
     lines = _lines(path)
     done, own = 0, (yield from load_marks(scope, store))
+    yield from batch(store, (yield from discarding(scope, store)))  # a rebuild under way knows nothing of all this
     brought: dict[str, StoredMark] = {}
     named = set[str]()
     while page := (yield from blocking(lambda: list(islice(lines, PAGE)))):

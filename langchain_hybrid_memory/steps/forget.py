@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from operator import itemgetter
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
@@ -264,16 +265,21 @@ def _unsaid(facts: Iterable[StoredFact], message: StoredMessage) -> str:
 def _changed(
     scope: Scope, store: BaseStore, thread: str, left: Callable[[StoredMessage], str]
 ) -> Flow[list[StoredMessage]]:
-    """The messages of a thread that change: those of which less is left, and those that have one of them as context."""
+    """The messages of a thread that change: those of which less is left, and those that follow one of them.
+
+    Those have its end as context, perhaps as it read before it was edited.
+    """
     items = yield from listing(store, scope.thread_messages(thread))
-    messages = [cast("StoredMessage", item.value) for item in items]
-    texts = {message["text"]: left(message) for message in messages if left(message) != message["text"]}
-    contexts = {text[-CONTEXT_CHARACTERS:]: rest[-CONTEXT_CHARACTERS:] for text, rest in texts.items()}
-    after = [
-        cast(
-            "StoredMessage",
-            {**message, "text": left(message), "context": contexts.get(message["context"], message["context"])},
-        )
-        for message in messages
-    ]
-    return [message for message, old in zip(after, messages, strict=True) if message != old]
+    messages = sorted((cast("StoredMessage", item.value) for item in items), key=itemgetter("position"))
+    texts = {message["id"]: text for message in messages if (text := left(message)) != message["text"]}
+    changed: list[StoredMessage] = []
+    previous = ""
+    for message in messages:
+        before = message.get("after") or previous
+        new = message.copy()
+        new["text"] = texts.get(message["id"], message["text"])
+        if before in texts and message["context"]:
+            new["context"] = texts[before][-CONTEXT_CHARACTERS:]
+        changed += [new] if new != message else []
+        previous = message["id"]
+    return changed

@@ -101,6 +101,9 @@ def save(
         redact: Applied to the statement and to what was said.
         now: When it is recorded.
     """
+    longest = max(map(len, (statement.fact, statement.value, statement.subject, statement.quote)))
+    if longest > config.max_characters:
+        return Saved(refusal=f"it has {longest} characters; at most {config.max_characters} are kept")
     replaced = yield from get_facts(scope, store, [statement.replaces] if statement.replaces else [])
     if statement.replaces and not any(is_current(fact) for fact in replaced.values()):
         return Saved(refusal=f"there is no current fact {statement.replaces!r}")

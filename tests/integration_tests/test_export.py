@@ -71,6 +71,18 @@ async def test_export_comes_back_as_it_was(
     assert await call(other.for_user("alex"), "facts") == []
 
 
+async def test_export_that_is_broken_off_leaves_nothing_behind(tmp_path: Path, call: Door) -> None:
+    memory = await lived(call)
+
+    def stop(done: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await call(memory.for_user("alex"), "export", tmp_path / "alex.jsonl", stop)
+    assert [*tmp_path.iterdir()] == []  # noqa: ASYNC240 - nothing else runs
+
+
 @pytest.mark.timeout(3_600)
 async def test_many_items_come_back_as_they_were_page_by_page(tmp_path: Path, call: Door, *, is_full: bool) -> None:
     many, path, back = 100_000 if is_full else 1_200, tmp_path / "many.jsonl", tmp_path / "back.jsonl"

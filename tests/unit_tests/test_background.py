@@ -11,6 +11,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_hybrid_memory import HybridMemory, background
+from langchain_hybrid_memory.claims import Claims
 from langchain_hybrid_memory.errors import HybridMemoryError
 from tests.doubles.doors import Door
 from tests.doubles.life import (
@@ -215,6 +216,25 @@ async def test_cancelled_forgetting_holds_up_nothing(mode: Mode) -> None:
         await life.say("I prefer tea.")
         assert (await life.flush()).running == 0
         assert sorted(fact.value for fact in await life.facts()) == ["Lisbon", "tea"]
+
+
+async def test_work_that_fails_to_end_holds_up_nobody(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    life, rest, failed = live(mode, learning_model()), Claims.rest, threading.Event()
+
+    def fail_once(*given: Any) -> Any:
+        if not failed.is_set():
+            failed.set()
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        return rest(*given)
+
+    monkeypatch.setattr(Claims, "rest", fail_once)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    await life.say("I live in Lisbon.")
+    await until(failed)
+    await life.say("I prefer tea.")
+    assert (await life.flush()).running == 0
+    assert sorted(fact.value for fact in await life.facts()) == ["Lisbon", "tea"]
 
 
 async def test_what_was_asked_for_while_forgetting_is_done_afterwards() -> None:

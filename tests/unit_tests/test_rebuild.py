@@ -236,6 +236,27 @@ async def test_pins_and_corrections_survive(call: Door) -> None:
     assert [fact.value for fact in reason.supersedes] == ["tea"]
 
 
+async def test_restoring_in_the_middle_of_a_rebuild_starts_it_anew(call: Door, tmp_path: Path) -> None:
+    alex = Person(call, learning_model(), extract=ONE_A_CALL)
+    await alex.says(*HOMES)
+    (tea,) = [fact for fact in await alex.facts() if fact.value == "tea"]
+    await alex.call(alex.user, "pin", tea.id)
+    await alex.call(alex.user, "export", tmp_path / "alex.jsonl")
+    await alex.call(alex.user, "unpin", tea.id)
+
+    def stop(done: int, _: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await alex.rebuilds(stop)
+    assert alex.stage() != []
+    await alex.call(alex.user, "restore", tmp_path / "alex.jsonl")
+    assert alex.stage() == []
+    await alex.rebuilds()
+    assert [fact.value for fact in await alex.facts() if fact.is_pinned] == ["tea"]
+
+
 @pytest.mark.parametrize("decision", ["forget", "pin", "edit"])
 async def test_decision_in_the_middle_of_a_rebuild_starts_it_anew(call: Door, decision: str) -> None:
     alex = Person(call, learning_model(), extract=ONE_A_CALL)

@@ -10,7 +10,16 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langgraph.checkpoint.memory import InMemorySaver
 
-from langchain_hybrid_memory import Entity, ExtractConfig, Fact, HybridMemory, Message, RecallConfig, SummaryConfig
+from langchain_hybrid_memory import (
+    ConfigurationError,
+    Entity,
+    ExtractConfig,
+    Fact,
+    HybridMemory,
+    Message,
+    RecallConfig,
+    SummaryConfig,
+)
 from tests.doubles.life import (
     INTRODUCTION,
     KNOWN,
@@ -104,6 +113,14 @@ async def test_recording_goes_on_where_the_thread_ended(alex: Person) -> None:
         await alex.says(text)
     found = alex.memory.store.search(("memory", "user", "alex", "messages"))
     assert {item.value["text"]: item.value["position"] for item in found} == {"one": 0, "two": 1, "three": 2}
+
+
+async def test_time_without_a_zone_is_refused(alex: Person) -> None:
+    naive = DAY.replace(tzinfo=None)
+    with pytest.raises(ConfigurationError, match=r"at=.* has no time zone"):
+        await alex.says("I live in Lisbon.", at=naive)
+    with pytest.raises(ConfigurationError, match=r"as_of=.* has no time zone"):
+        await alex.call(alex.user, "facts", as_of=naive)
 
 
 async def test_given_messages_are_not_changed(alex: Person) -> None:

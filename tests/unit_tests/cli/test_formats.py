@@ -124,6 +124,7 @@ def test_an_id_that_stands_for_two_messages_is_refused(tmp_path: Path) -> None:
         ({"thread": "t", "text": "x"}, 'neither "role" nor "speaker"'),
         ({"thread": "t", "text": "x", "role": "boss"}, "the role is 'boss'"),
         ({**HELLO, "time": "yesterday"}, "the time is 'yesterday'"),
+        ({**HELLO, "time": "0001-01-01T00:00:00+14:00"}, "the time is '0001-01-01T00:00:00+14:00'"),
         ("[" * 100_000, "not JSON"),
     ],
 )
@@ -212,7 +213,14 @@ def test_one_thread_of_lines_can_be_picked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "place"), [("", "line 1"), ("hello", "line 1"), ("[]", "line 1"), ('[\n{"a": 1},\nb]', "line 3")]
+    ("content", "place"),
+    [
+        ("", "line 1"),
+        ("hello", "line 1"),
+        ("[]", "line 1"),
+        ('[\n{"a": 1},\nb]', "line 3"),
+        ('{"conversation": []}', "line 1"),
+    ],
 )
 def test_what_is_none_of_the_formats_is_refused_with_what_is_expected(tmp_path: Path, content: str, place: str) -> None:
     path = tmp_path / "file"

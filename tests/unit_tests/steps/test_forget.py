@@ -99,6 +99,22 @@ async def test_words_are_gone_from_the_context_of_the_message_after(drive: Drive
     assert messages_in(store)["h2"]["text"] == "And you?"
 
 
+async def test_words_from_before_an_edit_are_gone_from_the_context_of_the_message_after(
+    drive: Driver, store: WatchedStore
+) -> None:
+    await recorded(drive, store, human("h1", "My rash itches."), human("h2", "And you?"))
+    await recorded(drive, store, human("h1", "Never mind."), human("h2", "And you?"))
+    assert messages_in(store)["h2"]["context"] == "My rash itches."
+    await drive(forget_message(ALEX, store, "h1", now=NOW))
+    assert "rash" not in everything_of(store)
+
+
+async def test_message_behind_the_same_words_of_another_keeps_its_context(drive: Driver, store: WatchedStore) -> None:
+    await recorded(drive, store, human("h1", "ok"), human("h2", "One."), human("h3", "ok"), human("h4", "Two."))
+    await drive(forget_message(ALEX, store, "h1", now=NOW))
+    assert [messages_in(store)[name]["context"] for name in ("h2", "h4")] == [BLANK, "ok"]
+
+
 async def test_words_said_twice_in_a_message_are_gone_twice(drive: Driver, store: WatchedStore) -> None:
     await recorded(drive, store, human("h1", f"{QUOTE}. Yes, i LIVE in lisbon!"))
     (key,) = await learned(drive, store, "h1", lives_in("Lisbon"))
