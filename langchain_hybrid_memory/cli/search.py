@@ -47,5 +47,5 @@ def _why(hit: Hit) -> str:
 def _source(hit: Hit) -> str:
     item = hit.item
     if isinstance(item, Fact):
-        return f"fact from {item.thread} {', '.join(item.message_ids)}"
+        return f"fact from {item.thread} {', '.join(item.message_ids)}\nid {item.id}"
     return f"{item.speaker or item.role} in {item.thread} {item.id}"

@@ -50,8 +50,12 @@ def test_a_message_is_shown_with_date_thread_id_and_signals(store: ChromaStore) 
     assert all(part in line for part in ("2024-05-01", "cosine ", "number 7"))
 
 
-def test_a_fact_is_shown_with_the_message_it_rests_on(store: ChromaStore) -> None:
-    assert any("fact from first m1" in line and "lives in Lisbon" in line for line in shown(store, "live in Lisbon"))
+def test_a_fact_is_shown_with_its_id_and_the_message_it_rests_on(store: ChromaStore) -> None:
+    lines = shown(store, "live in Lisbon")
+    with HybridMemory(None, store=store) as memory:
+        (fact,) = memory.for_user("alex").facts()
+    assert any("fact from first m1" in line and "lives in Lisbon" in line for line in lines)
+    assert any(f"id {fact.id} " in line for line in lines)
 
 
 def test_only_the_limit_cuts_the_list(store: ChromaStore) -> None:
