@@ -59,24 +59,22 @@ def export(scope: Scope, store: BaseStore, path: Path, *, on_progress: Progress 
     """
     part = path.with_name(f"{path.name}.part")
     file = yield from blocking(_create, part)
+    done = 0
     try:
-        done = 0
-        yield from blocking(_write, file, [{"format": FORMAT, "version": VERSION}])
-        for kind in SHAPES:
-            for page in count():
-                items = yield from _page(scope, store, kind, page)
-                lines = [{"kind": kind, "key": item.key, "value": item.value} for item in items]
-                yield from blocking(_write, file, lines)
-                done += len(items)
-                _tell(on_progress, done)
-                if len(items) < PAGE:
-                    break
-    except BaseException:
-        file.close()
-        part.unlink()
-        raise
-    file.close()
-    yield from blocking(part.replace, path)
+        with file:
+            yield from blocking(_write, file, [{"format": FORMAT, "version": VERSION}])
+            for kind in SHAPES:
+                for page in count():
+                    items = yield from _page(scope, store, kind, page)
+                    lines = [{"kind": kind, "key": item.key, "value": item.value} for item in items]
+                    yield from blocking(_write, file, lines)
+                    done += len(items)
+                    _tell(on_progress, done)
+                    if len(items) < PAGE:
+                        break
+        yield from blocking(part.replace, path)
+    finally:
+        part.unlink(missing_ok=True)
     return done
 
 
