@@ -104,7 +104,7 @@ def append(
     What the log holds already, under the same id and with the same text, is left alone.
     """
     known, fresh = yield from _unknown(spoken, scope, store, redact=redact)
-    before = yield from _said_before(spoken, scope, store)
+    before = yield from _said_before(known, scope, store)
     yield from batch(store, log([*before, *known], fresh, scope, now=now, redact=redact, learns=learns))
     return len(fresh)
 
@@ -180,8 +180,12 @@ def log(
         for episode in dict.fromkeys(episodes[index] for index in written)
     ]
     puts = [_message(spoken, index, episodes[index], scope, redact=redact, place=place) for index in written]
+    # what is only appended may begin with, or be, what is edited far back in the thread: that does not end it
+    added = spoken if place else [said for said in spoken if said.logged_at is None]
+    if not added:
+        return [*markers, *puts]
     offset = place.offset if place else 0
-    thread = StoredThread(last_at=to_iso(now), length=spoken[-1].position + offset + 1, last_id=spoken[-1].id)
+    thread = StoredThread(last_at=to_iso(now), length=added[-1].position + offset + 1, last_id=added[-1].id)
     return [*markers, *puts, PutOp(scope.namespace("threads"), scope.thread_id, dict(thread), index=False)]
 
 
@@ -259,8 +263,8 @@ def _unknown(
 
 
 def _said_before(spoken: Sequence[Utterance], scope: Scope, store: BaseStore) -> Flow[list[Utterance]]:
-    """The last message of a thread that these go on from, as it stands in the log; none where they begin it."""
-    if not spoken or not spoken[0].position:
+    """The last message of a thread that these go on from, as it stands in the log; none where they begin or edit it."""
+    if not spoken or not spoken[0].position or spoken[0].logged_at is not None:
         return []
     (thread,) = yield from batch(store, [GetOp(scope.namespace("threads"), scope.thread_id)])
     last_id = thread.value.get("last_id") if isinstance(thread, Item) else None

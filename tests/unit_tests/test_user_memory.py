@@ -123,6 +123,16 @@ async def test_time_without_a_zone_is_refused(alex: Person) -> None:
         await alex.call(alex.user, "facts", as_of=naive)
 
 
+async def test_edited_message_does_not_become_the_end_of_its_thread(alex: Person) -> None:
+    said = [HumanMessage("One.", id="1"), AIMessage("Two.", id="2")]
+    await alex.call(alex.user, "record", said, thread_id="first")
+    await alex.call(alex.user, "record", [HumanMessage("One!", id="1")], thread_id="first")
+    await alex.call(alex.user, "record", [HumanMessage("Three.", id="3")], thread_id="first")
+    items = await alex.call(alex.memory.store, "search", ("memory", "user", "alex", "messages"), limit=10)
+    found = {item.key: (item.value["text"], item.value["position"], item.value["context"]) for item in items}
+    assert found == {"1": ("One!", 0, ""), "2": ("Two.", 1, "One."), "3": ("Three.", 2, "Two.")}
+
+
 async def test_given_messages_are_not_changed(alex: Person) -> None:
     said = [HumanMessage("I live in Lisbon.")]
     await alex.call(alex.user, "record", said, thread_id="first")
