@@ -134,7 +134,7 @@ def kind(pool: Pool) -> Values:
 
 
 def instruction(pool: Pool) -> Values:
-    """How near in meaning a standing instruction of the user is, if none or one is nearer: it has to come up unasked.
+    """How near in meaning a standing instruction of the user is, if at most one is nearer: it has to come up unasked.
 
     Others are about something else, as a rule, and would take the room of what was asked.
     """
