@@ -52,6 +52,8 @@ KEYWORD_ROWS: Final = 500
 MENTIONS: Final = 4
 """Where the query's terms have more mentions than this for each item, reading the items' words is faster than finding
 the mentions."""
+COUNTLESS: Final = 16
+"""Where there cannot be more mentions than this for each item, finding them takes less than counting them first."""
 FREQUENCIES: Final = "SELECT term, doc FROM temp.frequency WHERE term IN (SELECT value FROM json_each(?))"
 NEWEST_MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ? ORDER BY rowid DESC LIMIT ?"
 MATCHES: Final = "SELECT rowid FROM keyword WHERE keyword MATCH ?"
@@ -188,10 +190,12 @@ class Reader(NamedTuple):
 
     def _covered(self, op: Search, items: Collection[int]) -> dict[int, float]:
         """The keyword signal of the items, at least of those among them that share a term with the query."""
-        frequencies = self._frequencies(op)
-        terms = {term: share for term, share in op.weights.items() if term in frequencies}
-        if sum(frequencies.values()) > MENTIONS * len(items):
-            return self._covered_by_row(terms, items)
+        terms = op.weights
+        if len(terms) * self._total() > COUNTLESS * len(items):
+            frequencies = self._frequencies(op)
+            terms = {term: share for term, share in terms.items() if term in frequencies}
+            if sum(frequencies.values()) > MENTIONS * len(items):
+                return self._covered_by_row(terms, items)
         shares: defaultdict[int, float] = defaultdict(float)
         scope = self._scope(op)
         for term, share in terms.items():
@@ -210,6 +214,11 @@ class Reader(NamedTuple):
         """How many items of the whole catalog hold each of the query's terms; none are left out."""
         return dict(self.connection.execute(FREQUENCIES, (json.dumps(list(op.weights)),)))
 
+    def _total(self) -> int:
+        """At least as many as there are items in the whole catalog."""
+        total: int = self.connection.execute("SELECT max(id) FROM item").fetchone()[0]
+        return total
+
     def _holding(self, condition: Condition, items: Collection[int]) -> list[int]:
         """Those of some items that meet a condition, in the same order."""
         rows = read_items(self.connection, items)
@@ -224,7 +233,7 @@ class Reader(NamedTuple):
         all that hold a common term takes longer than everything else together, and changes little.
         """
         frequencies = self._frequencies(op)
-        total = self.connection.execute("SELECT max(id) FROM item").fetchone()[0]
+        total = self._total()
         room = KEYWORD_ROWS
         scope = self._scope(op)
         scores: defaultdict[int, float] = defaultdict(float)
