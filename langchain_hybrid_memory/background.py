@@ -170,9 +170,12 @@ class Background:
 
     def _end_task(self, task: asyncio.Task[Report]) -> None:
         user_id = self._tasks.pop(task)
-        # it could not let go by itself: it failed, or was cancelled, perhaps before it took its first step
-        if task.cancelled() or task.exception():
+        error = None if task.cancelled() else task.exception()
+        # it could not let go by itself: it was cancelled, perhaps before it took its first step, or failed
+        if task.cancelled() or error:
             self._claims.release(user_id)
+        if error:
+            logger.error("learning in the background failed: %s", describe(error), exc_info=self._core.shown(error))
 
     def _start_thread(self, user_id: str, store: BaseStore) -> None:
         with self._hiring:

@@ -151,7 +151,7 @@ class Core:
             yield from tell_degraded(scope.thread_id, step, why)
         return outcome
 
-    def shown(self, error: Exception | None) -> Exception | None:
+    def shown(self, error: BaseException | None) -> BaseException | None:
         """An error as far as the log may show it: its text, or that of its cause, may quote what is remembered."""
         return error if self.debug else None
 

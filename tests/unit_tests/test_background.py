@@ -218,8 +218,11 @@ async def test_cancelled_forgetting_holds_up_nothing(mode: Mode) -> None:
         assert sorted(fact.value for fact in await life.facts()) == ["Lisbon", "tea"]
 
 
-async def test_work_that_fails_to_end_holds_up_nobody(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_work_that_fails_to_end_holds_up_nobody_and_is_told(
+    mode: Mode, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     life, rest, failed = live(mode, learning_model()), Claims.rest, threading.Event()
+    told: list[object] = []
 
     def fail_once(*given: Any) -> Any:
         if not failed.is_set():
@@ -229,12 +232,13 @@ async def test_work_that_fails_to_end_holds_up_nobody(mode: Mode, monkeypatch: p
         return rest(*given)
 
     monkeypatch.setattr(Claims, "rest", fail_once)
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr(threading, "excepthook", told.append)
     await life.say("I live in Lisbon.")
     await until(failed)
     await life.say("I prefer tea.")
     assert (await life.flush()).running == 0
     assert sorted(fact.value for fact in await life.facts()) == ["Lisbon", "tea"]
+    assert told or "learning in the background failed: RuntimeError" in caplog.text
 
 
 async def test_what_was_asked_for_while_forgetting_is_done_afterwards() -> None:
