@@ -110,7 +110,7 @@ class RankingWeights:
     kind: float = 0.1
     """Whether it has a time or a number, where one is asked for."""
     instruction: float = 1.2
-    """The two nearest standing instructions, by nearness in meaning."""
+    """The two nearest standing instructions, by nearness in meaning, of those in the nearer half of what was found."""
     preference: float = 1.0
     """Preferences, by nearness in meaning, where advice is asked for."""
     recency: float = 0.0

@@ -30,6 +30,7 @@ PASSAGE_REACH = 3
 PASSAGE_DECAY = 0.8
 THREAD_HITS = 3
 INSTRUCTIONS = 2
+NEARER_HALF = 0.5
 LEAST_IMPORTANT, MOST_IMPORTANT = 1, 3
 
 Signal = Callable[[Pool], Values]
@@ -134,12 +135,13 @@ def kind(pool: Pool) -> Values:
 
 
 def instruction(pool: Pool) -> Values:
-    """How near in meaning a standing instruction of the user is, if at most one is nearer: it has to come up unasked.
+    """How near in meaning a standing instruction of the user is: it has to come up unasked.
 
-    Others are about something else, as a rule, and would take the room of what was asked.
+    Only if at most one is nearer, and it lies in the nearer half of the span of all that was found. Others are about
+    something else, as a rule, and would take the room of what was asked.
     """
     near = pool.nearness * _of_users(pool, is_standing_instruction)
-    return np.asarray(near * (near >= np.sort(near)[-INSTRUCTIONS:][0]), dtype=np.float64)
+    return np.asarray(near * (near >= max(NEARER_HALF, np.sort(near)[-INSTRUCTIONS:][0])), dtype=np.float64)
 
 
 def preference(pool: Pool) -> Values:

@@ -159,6 +159,16 @@ def test_no_more_than_two_standing_instructions_come_up_unasked() -> None:
     assert {name for name, value in values("instruction", "Which funds?", *items).items() if value} == {"c", "d"}
 
 
+def test_standing_instruction_about_something_else_does_not_come_up() -> None:
+    items = [
+        message("asked", "Funds are on my list.", score=0.9),
+        message("near", "Always name the yield.", score=0.55),
+        message("far", "Never use emoji.", score=0.45),
+        message("last", "Hello!", score=0.1),
+    ]
+    assert {name for name, value in values("instruction", "Which funds?", *items).items() if value} == {"near"}
+
+
 def test_preference_comes_up_where_advice_is_asked() -> None:
     items = [message("prefers", "I prefer trains to planes", score=0.9), message("other", "I took a plane", score=0.1)]
     assert values("preference", "Can you suggest a way to get there?", *items) == {"prefers": 1.0, "other": 0.0}
