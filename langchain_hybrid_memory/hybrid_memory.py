@@ -197,7 +197,7 @@ class HybridMemory:
         They serve the user whom the run names, never one that a model names, and obey its `memory` switch. Beside the
         middleware or without it. What a model saves counts as its own word unless it quotes the user's.
         """
-        return create_tools(self._core, self._background)
+        return create_tools(self._core, self._background, self.checkpointer)
 
     def as_retriever(self, *, limit: int | None = None, kinds: tuple[HitKind, ...] = EVERY_KIND) -> MemoryRetriever:
         """A retriever for chains: facts and messages of the user whom the run names, as documents.

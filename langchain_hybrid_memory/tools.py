@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from langchain_core.messages import BaseMessage
 from langchain_core.tools import BaseTool, InjectedToolArg, StructuredTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.prebuilt import ToolRuntime
 from pydantic import BaseModel, Field
 
@@ -88,6 +89,7 @@ class _Tools:
 
     core: Core
     background: Background
+    checkpointer: BaseCheckpointSaver[Any] | None
     user_id: str
 
     def search(self, request: SearchMemory, _: ToolRuntime[Any, Any] | None) -> Flow[Answer]:
@@ -130,11 +132,12 @@ class _Tools:
             is_pinned=request.pin,
             call_id=runtime.tool_call_id or "" if runtime else "",
         )
-        core = self.core
-        saving = save(statement, _said(runtime), scope, store, config=core.extract, redact=core.redact, now=core.now())
+        core, remembered = self.core, self.core.remembering()
+        saving = save(statement, _said(runtime), scope, store, config=core.extract, redact=remembered, now=core.now())
         saved = yield from self.background.alone(scope, saving, store)
         ids = [saved.fact.id] if saved.fact else []
         if ids:
+            core.count_redacted(remembered, {statement.fact, statement.value})
             counts = {"learned": saved.is_new, "confirmed": not saved.is_new, "superseded": len(saved.ended)}
             yield from tell("memory.learned", scope.thread_id, ids=ids, **counts)
         return _answer("save_memory", _told(saved, request), ids)
@@ -147,7 +150,7 @@ class _Tools:
         if len(meant) != 1:
             return _unclear("forget_memory", request.fact, meant)
         store, fact = self.core.store(), meant[0]
-        forgetting = forget_fact(scope, store, fact.id, now=self.core.now())
+        forgetting = forget_fact(scope, store, fact.id, now=self.core.now(), checkpointer=self.checkpointer)
         receipt = yield from self.background.alone(scope, forgetting, store)
         counts = ", ".join(f"{count} {kind}" for kind, count in receipt.removed.items())
         remaining = f" Not removed: {'; '.join(receipt.remaining)}." if receipt.remaining else ""
@@ -185,15 +188,18 @@ class _Tools:
         return by_id or same or [fact for fact in known if words and words in fold(fact.text)]
 
 
-def create_tools(core: Core, background: Background, *, user_id: str = "") -> list[BaseTool]:
+def create_tools(
+    core: Core, background: Background, checkpointer: BaseCheckpointSaver[Any] | None, *, user_id: str = ""
+) -> list[BaseTool]:
     """The tools of one memory: `search_memory`, `save_memory` and `forget_memory`.
 
     Args:
         core: Whose model, store and settings.
         background: Keeps two writers of one user apart.
+        checkpointer: Keeps the threads, from which the words of a forgotten fact go too.
         user_id: Whom they serve; empty for the user whom each run names.
     """
-    bodies = _Tools(core, background, user_id)
+    bodies = _Tools(core, background, checkpointer, user_id)
     return [
         _tool(
             "search_memory",

@@ -227,7 +227,7 @@ class UserMemory(UserData):
 
     def tools(self) -> list[BaseTool]:
         """The tools of `HybridMemory.tools`, for this user whoever the run names."""
-        return create_tools(self._core, self._background, user_id=self._scope.user_id)
+        return create_tools(self._core, self._background, self._checkpointer, user_id=self._scope.user_id)
 
     def as_retriever(self, *, limit: int | None = None, kinds: tuple[HitKind, ...] = EVERY_KIND) -> MemoryRetriever:
         """The retriever of `HybridMemory.as_retriever`, for this user whoever the run names."""

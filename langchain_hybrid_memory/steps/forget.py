@@ -49,6 +49,8 @@ class _Part:
     marks: Mapping[str, StoredMark] = field(default_factory=dict)
     threads: Sequence[str] = ()
     """Threads in which something of it was said."""
+    running: str = ""
+    """A thread that is left as it is, because it is in the middle of a turn."""
     said: Collection[str] = ()
     """Ids of the messages that lose words; recall may have brought them back in other threads."""
     ops: Sequence[Op] = ()
@@ -69,7 +71,8 @@ def forget_fact(
     What the fact had ended is current again. With the quoted words gone from its messages and from those that confirmed
     it, from the context of the messages after them and from the quotes of other facts, the fact cannot be drawn
     again; a mark without words keeps them from coming in again. A correction is forgotten with what it corrected. Of
-    the threads in which it was said or brought back only the latest checkpoint stays, without it.
+    the threads in which it was said or brought back only the latest checkpoint stays, without it; the scope's own, if
+    it has one, is in the middle of a turn and stays as it is.
     """
     known = yield from _facts(scope, store)
     if fact_id not in known:
@@ -91,6 +94,7 @@ def forget_fact(
         messages=messages,
         marks=marks,
         threads=threads,
+        running=scope.thread_id,
         said=said,
         removed={"facts": 1, "quotes": sum(message["id"] in said for message in messages)},
     )
@@ -177,6 +181,7 @@ def _forget(
     if checkpointer is None:
         remaining = [f"the checkpoints of thread {thread!r}: no checkpointer was given" for thread in part.threads]
     else:
+        remaining = [f"thread {thread!r}, which is in the middle of this turn" for thread in [part.running] if thread]
         for thread, fate in (yield from _rewrite_threads(scope, store, part, checkpointer)):
             fates[fate] += 1
             deleted += [thread] if fate == "deleted" else []
@@ -208,6 +213,8 @@ def _rewrite_threads(
     threads = yield from listing(store, scope.namespace("threads"))
     fates: list[tuple[str, str]] = []
     for thread in dict.fromkeys([*part.threads, *(item.key for item in threads)]):
+        if thread == part.running:
+            continue
         rewriting = rewrite_thread(
             checkpointer,
             thread,

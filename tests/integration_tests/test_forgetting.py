@@ -218,6 +218,24 @@ async def test_words_go_from_what_the_tools_were_told_and_answered(tmp_path: Pat
         assert [message.type for message in state.values["messages"]] == ["human", "ai", "tool", "ai"]
 
 
+async def test_fact_that_a_tool_forgets_stays_only_in_the_thread_that_asked(
+    tmp_path: Path, call: Door, mode: Mode
+) -> None:
+    async with opened(mode, tmp_path) as (memory, agent):
+        alex = memory.for_user("alex")
+        await say(call, memory, agent, "alex", "told", SAID[0])
+        (fact,) = await call(alex, "facts")
+        forgetting = AIMessage("", tool_calls=[{"name": "forget_memory", "args": {"fact": fact.id}, "id": "1"}])
+        model = talking_model(replies=[forgetting, "Done."])
+        asked = create_agent(model, tools=memory.tools(), checkpointer=memory.checkpointer)
+        state = await call(asked, "invoke", {"messages": [("user", "Forget it.")]}, configured("alex", "asked"))
+        assert state["messages"][2].text == (
+            "Forgotten: 1 facts, 1 quotes, 1 entities, 1 rewritten threads. Not removed: thread 'asked', which is in "
+            "the middle of this turn. Do not mention it again."
+        )
+        assert files_with(tmp_path, ["Quetzalville"]) == []
+
+
 @pytest.mark.parametrize("is_same_process", [True, False])
 async def test_what_is_learned_while_everything_is_forgotten_does_not_come_back(
     call: Door, *, is_same_process: bool

@@ -526,6 +526,7 @@ async def test_secrets_are_redacted_from_what_is_saved(call: Door) -> None:
     items = await call(memory.store, "search", ("memory", "user", "alex"), limit=10)
     assert "***" in json.dumps([item.value for item in items])
     assert "4711" not in json.dumps([item.value for item in items])
+    assert memory.status().steps["redact"].redacted == 2  # the fact and its value
 
 
 # --- forget ---
@@ -541,9 +542,23 @@ async def test_fact_is_forgotten_by_id_or_words(desk: Desk) -> None:
     assert by_id.artifact["ids"] == [home.id]
     for answer in (by_id, by_words):
         assert answer.text.startswith("Forgotten: 1 facts")
-        assert "checkpoints of thread 'before'" in answer.text
+        assert "thread 'first', which is in the middle of this turn" in answer.text
         assert "Lisbon" not in answer.text
         assert "tea" not in answer.text
+
+
+async def test_other_threads_lose_the_words_of_a_fact_that_a_tool_forgets(desk: Desk) -> None:
+    said = {"quote": "I live in Lisbon", "value": "Lisbon", **HOME}
+    await desk.turn(
+        "I live in Lisbon.", calling("save_memory", fact="The user lives in Lisbon.", **said), thread="told"
+    )
+    (fact,) = await desk.facts()
+    (answer,) = await desk.turn("Forget it.", calling("forget_memory", fact=fact.id), thread="asked")
+    assert "1 rewritten threads" in answer.text
+    checkpointer: Any = desk.memory.checkpointer
+    (told,) = checkpointer.list(configured("alex", "told"))
+    assert "Lisbon" not in repr(told.checkpoint["channel_values"])
+    assert len([*checkpointer.list(configured("alex", "asked"))]) > 1  # left as it is
 
 
 async def test_unclear_or_unknown_fact_is_not_forgotten(desk: Desk) -> None:
