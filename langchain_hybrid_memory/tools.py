@@ -26,7 +26,7 @@ from langchain_hybrid_memory.steps.find import EVERY_KIND, Only, find
 from langchain_hybrid_memory.steps.forget import forget_fact
 from langchain_hybrid_memory.steps.ground import WHITE_SPACE, fold
 from langchain_hybrid_memory.steps.look import entities, entity, facts_at
-from langchain_hybrid_memory.steps.record import MEMORY
+from langchain_hybrid_memory.steps.record import MEMORY, list_thread
 from langchain_hybrid_memory.steps.save import Saved, Statement, save
 
 Runtime: TypeAlias = Annotated[ToolRuntime[Any, Any] | None, InjectedToolArg()]
@@ -92,10 +92,7 @@ class _Tools:
     checkpointer: BaseCheckpointSaver[Any] | None
     user_id: str
 
-    def search(self, request: SearchMemory, _: ToolRuntime[Any, Any] | None) -> Flow[Answer]:
-        scope = self.core.scope(self.user_id)
-        if scope is None:
-            return _answer("search_memory", OFF)
+    def search(self, request: SearchMemory, scope: Scope, _: ToolRuntime[Any, Any] | None) -> Flow[Answer]:
         if request.kind == "entities":
             return (yield from self._profile(request, scope))
         only = Only(
@@ -111,10 +108,7 @@ class _Tools:
         yield from tell("memory.recalled", scope.thread_id, ids=ids, recalled=len(ids))
         return _answer("search_memory", _fenced(self._line(hit) for hit in hits), ids)
 
-    def save(self, request: SaveMemory, runtime: ToolRuntime[Any, Any] | None) -> Flow[Answer]:
-        scope = self.core.scope(self.user_id)
-        if scope is None or scope.is_read_only:
-            return _answer("save_memory", READ_ONLY if scope else OFF)
+    def save(self, request: SaveMemory, scope: Scope, runtime: ToolRuntime[Any, Any] | None) -> Flow[Answer]:
         store = self.core.store()
         replaces = request.replaces
         if replaces:
@@ -142,10 +136,7 @@ class _Tools:
             yield from tell("memory.learned", scope.thread_id, ids=ids, **counts)
         return _answer("save_memory", _told(saved, request), ids)
 
-    def forget(self, request: ForgetMemory, _: ToolRuntime[Any, Any] | None) -> Flow[Answer]:
-        scope = self.core.scope(self.user_id)
-        if scope is None or scope.is_read_only:
-            return _answer("forget_memory", READ_ONLY if scope else OFF)
+    def forget(self, request: ForgetMemory, scope: Scope, _: ToolRuntime[Any, Any] | None) -> Flow[Answer]:
         meant = yield from self._meant(request.fact, scope)
         if len(meant) != 1:
             return _unclear("forget_memory", request.fact, meant)
@@ -202,34 +193,53 @@ def create_tools(
     bodies = _Tools(core, background, checkpointer, user_id)
     return [
         _tool(
-            "search_memory",
-            "Search what you remember about this user from all earlier conversations: facts, past messages, and "
-            "profiles of the people, places and things they named.",
-            SearchMemory,
+            bodies,
             bodies.search,
+            SearchMemory,
+            name="search_memory",
+            description=(
+                "Search what you remember about this user from all earlier conversations: facts, past messages, and "
+                "profiles of the people, places and things they named."
+            ),
         ),
         _tool(
-            "save_memory",
-            "Remember one fact about this user for later conversations, correct one you remember, or pin one the user "
-            "wants always kept in mind.",
-            SaveMemory,
+            bodies,
             bodies.save,
+            SaveMemory,
+            name="save_memory",
+            description=(
+                "Remember one fact about this user for later conversations, correct one you remember, or pin one the "
+                "user wants always kept in mind."
+            ),
         ),
         _tool(
-            "forget_memory",
-            "Forget one fact for good, with the words it rests on. Only when the user asks for it.",
-            ForgetMemory,
+            bodies,
             bodies.forget,
+            ForgetMemory,
+            name="forget_memory",
+            description="Forget one fact for good, with the words it rests on. Only when the user asks for it.",
         ),
     ]
 
 
-def _tool(name: str, description: str, schema: type[BaseModel], body: Callable[..., Flow[Answer]]) -> BaseTool:
+def _tool(
+    tools: _Tools, body: Callable[..., Flow[Answer]], schema: type[BaseModel], *, name: str, description: str
+) -> BaseTool:
+    def answer(arguments: dict[str, Any], runtime: object) -> Flow[Answer]:
+        core = tools.core
+        scope = core.scope(tools.user_id)
+        if scope is None:
+            return _answer(name, OFF)
+        if scope.is_read_only and schema is not SearchMemory:
+            return _answer(name, READ_ONLY)
+        yield from list_thread(scope, core.store(), now=core.now())  # it now holds what forgetting has to reach
+        return (yield from body(schema(**arguments), scope, _given(runtime)))
+
     def call(runtime: Runtime = None, **arguments: Any) -> Answer:
-        return run(body(schema(**arguments), _given(runtime)))
+        return run(answer(arguments, runtime))
 
     async def acall(runtime: Runtime = None, **arguments: Any) -> Answer:
-        return await arun(body(schema(**arguments), _given(runtime)))
+        return await arun(answer(arguments, runtime))
 
     return StructuredTool.from_function(
         call,

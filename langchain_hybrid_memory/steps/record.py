@@ -189,6 +189,20 @@ def log(
     return [*markers, *puts, PutOp(scope.namespace("threads"), scope.thread_id, dict(thread), index=False)]
 
 
+def list_thread(scope: Scope, store: BaseStore, *, now: datetime) -> Flow[None]:
+    """Put the scope's thread on the list that forgetting works through, though nothing of it was recorded.
+
+    A run that must leave no trace leaves none.
+    """
+    if not scope.thread_id or scope.is_read_only:
+        return
+    threads = scope.namespace("threads")
+    (known,) = yield from batch(store, [GetOp(threads, scope.thread_id)])
+    if known is None:
+        thread = StoredThread(last_at=to_iso(now), length=0)
+        yield from batch(store, [PutOp(threads, scope.thread_id, dict(thread), index=False)])
+
+
 def rememberable(state: MemoryState, *, now: datetime) -> list[Utterance]:
     """The utterances of a thread behind the last turn that had to leave no trace."""
     skipped = _index_of(state.get("skipped_through"), state["messages"])

@@ -218,6 +218,25 @@ async def test_words_go_from_what_the_tools_were_told_and_answered(tmp_path: Pat
         assert [message.type for message in state.values["messages"]] == ["human", "ai", "tool", "ai"]
 
 
+async def test_forgotten_person_is_in_no_thread_of_an_agent_that_has_only_the_tools(
+    tmp_path: Path, call: Door, mode: Mode
+) -> None:
+    async with opened(mode, tmp_path) as (memory, _):
+        for thread, name, arguments in (
+            ("saved", "save_memory", {"fact": "The user has zosterellaquetz."}),
+            ("searched", "search_memory", {"query": "zosterellaquetz"}),
+        ):
+            calling = AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": name}])
+            agent = create_agent(
+                talking_model(replies=[calling, "Done."]), tools=memory.tools(), checkpointer=memory.checkpointer
+            )
+            await call(agent, "invoke", {"messages": [("user", "Go on.")]}, configured("alex", thread))
+        assert files_with(tmp_path, ["zosterellaquetz"]) != []
+        receipt = await call(memory.for_user("alex"), "forget_everything")
+        assert receipt.removed["checkpointed threads"] == 2
+        assert files_with(tmp_path, ["zosterellaquetz"]) == []
+
+
 async def test_fact_that_a_tool_forgets_stays_only_in_the_thread_that_asked(
     tmp_path: Path, call: Door, mode: Mode
 ) -> None:
