@@ -55,7 +55,7 @@ def prune(state: MemoryState, scope: Scope, store: BaseStore, *, now: datetime, 
     if not gone:
         return {}
     left = [said for said in rememberable(state, now=now) if said.id not in set(gone)]
-    return {"messages": [RemoveMessage(key) for key in gone], **branch_of(left, place_of(state))}
+    return {"messages": [RemoveMessage(key) for key in gone], **branch_of(left, place_of(state), is_on_record=True)}
 
 
 def _turns_before(messages: Sequence[AnyMessage], through: str) -> list[list[AnyMessage]]:

@@ -63,6 +63,10 @@ class Place(NamedTuple):
     """Id of the last message of this branch in the log."""
     offset: int
     """What to add to an index in the state for a position in the log."""
+    cursor: int = -1
+    """Index of the last recorded message in the state."""
+    digest: str | None = None
+    """Of what the state said up to there when it was recorded."""
 
 
 def record(
@@ -87,7 +91,7 @@ def record(
     said, place = rememberable(state, now=now), place_of(state)
     spoken, fresh = yield from _not_recorded(said, state, scope, store, redact=redact)
     yield from batch(store, log(spoken, fresh, scope, now=now, redact=redact, learns=learns, place=place))
-    return {"recorded_through": str(messages[-1].id), **branch_of(said, place)}
+    return {"recorded_through": str(messages[-1].id), **branch_of(said, place, is_on_record=True)}
 
 
 def append(
@@ -215,15 +219,26 @@ def place_of(state: MemoryState) -> Place:
     if branch is None:
         return Place(tip=None, offset=0)
     index = _index_of(branch["tip"], state["messages"])
-    return Place(branch["tip"], branch["position"] - (index if index >= 0 else cursor_index(state)))
+    cursor = cursor_index(state)
+    return Place(branch["tip"], branch["position"] - (index if index >= 0 else cursor), cursor, branch["digest"])
 
 
-def branch_of(spoken: Sequence[Utterance], place: Place) -> MemoryUpdate:
-    """The branch that ends with the last of these utterances; nothing where nothing was said."""
+def branch_of(spoken: Sequence[Utterance], place: Place, *, is_on_record: bool = False) -> MemoryUpdate:
+    """The branch that ends with the last of these utterances; nothing where nothing was said.
+
+    Where what was recorded earlier was edited since, the old digest stays, for the record step to notice.
+
+    Args:
+        spoken: The thread's utterances in order.
+        place: Where in the log the thread's state stands.
+        is_on_record: Whether the log has all of them as they are now, edits included.
+    """
     if not spoken:
         return {}
-    last = spoken[-1]
-    return {"branch": Branch(tip=last.id, position=last.position + place.offset, digest=_digest(spoken))}
+    last, known = spoken[-1], [said for said in spoken if said.position <= place.cursor]
+    is_edited = bool(known) and _digest(known) != place.digest and not is_on_record
+    digest = place.digest if is_edited else None
+    return {"branch": Branch(tip=last.id, position=last.position + place.offset, digest=digest or _digest(spoken))}
 
 
 def cursor_index(state: MemoryState) -> int:

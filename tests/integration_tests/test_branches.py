@@ -135,6 +135,16 @@ async def test_message_edited_under_its_id_is_learned_anew(life: Life, at: str) 
     assert "I live in Lisbon." not in [message["text"] for message in await log(life)]
 
 
+async def test_earlier_message_edited_before_the_next_turn_is_learned_anew(life: Life) -> None:
+    state = await life.call(life.agent, "get_state", THREAD)
+    edited = HumanMessage("I live in Porto.", id=state.values["messages"][2].id)
+    await life.call(life.agent, "update_state", THREAD, {"messages": [edited]})
+    await life.say("Thank you.")
+    await life.flush()
+    assert await values(life) == ["Porto", "tea"]
+    assert "I live in Lisbon." not in [message["text"] for message in await log(life)]
+
+
 async def test_pruned_messages_are_not_abandoned_and_positions_go_on(life: Life) -> None:
     state = await life.call(life.agent, "get_state", THREAD)
     pruned = [RemoveMessage(message.id) for message in state.values["messages"]]
