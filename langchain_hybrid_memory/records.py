@@ -14,6 +14,8 @@ from typing import Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict
 
+from langchain_hybrid_memory.errors import ConfigurationError
+
 Role: TypeAlias = Literal["user", "assistant", "tool"]
 Trust: TypeAlias = Literal["user", "assistant", "tool", "document"]
 
@@ -173,6 +175,17 @@ class Pending(TypedDict):
     retry_at: str | None
     """When a failed one is tried again, by itself."""
     error: str | None
+
+
+def check_id(name: str, given: object) -> None:
+    """Refuse what cannot be an id, such as the fact itself, of which it would seem that there is none.
+
+    Raises:
+        ConfigurationError: If it is not a string; the message quotes nothing of it.
+    """
+    if not isinstance(given, str):
+        msg = f"{name} is of type {type(given).__name__}; pass a string, such as the `id` of what you were given"
+        raise ConfigurationError(msg)
 
 
 def entity_key(name: str) -> str:

@@ -12,6 +12,7 @@ from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 
 from langchain_hybrid_memory.errors import ConfigurationError, MissingUserError
+from langchain_hybrid_memory.records import check_id
 
 Kind: TypeAlias = Literal["messages", "facts", "entities", "summaries", "threads", "forgotten", "usage"]
 MemorySwitch: TypeAlias = Literal["on", "read", "off"]
@@ -49,6 +50,7 @@ class Scope:
 
         Raises:
             MissingUserError: If `user_id` is not a non-empty string.
+            ConfigurationError: If `thread_id` is not a string.
         """
         if not isinstance(self.user_id, str) or not self.user_id:
             msg = (
@@ -56,6 +58,7 @@ class Scope:
                 'Pass configurable={"user_id": "..."} (or a context with `user_id`) with the run'
             )
             raise MissingUserError(msg)
+        check_id("thread_id", self.thread_id)
 
     @cached_property
     def home(self) -> tuple[str, ...]:

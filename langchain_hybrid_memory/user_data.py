@@ -50,6 +50,9 @@ class UserData:
 
         Returns:
             What was removed and what may still hold the words; empty if there is no such fact.
+
+        Raises:
+            ConfigurationError: If `fact_id` is not a string.
         """
         return run(self._forget(fact_id))
 
@@ -62,6 +65,9 @@ class UserData:
 
         Returns:
             What was removed and what may still hold the words; empty if there is no such message.
+
+        Raises:
+            ConfigurationError: If an id is not a string.
         """
         return run(self._forget_message(thread_id, message_id))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -23,6 +23,9 @@ from langchain_hybrid_memory.steps.look import entities, entity, facts_at, timel
 from langchain_hybrid_memory.steps.record import Utterance, append, utterances
 from langchain_hybrid_memory.tools import create_tools
 from langchain_hybrid_memory.user_data import UserData
+
+PAIR = 2
+"""A `(role, text)` pair has so many parts."""
 
 
 class UserMemory(UserData):
@@ -78,15 +81,16 @@ class UserMemory(UserData):
             at: When they were said, an aware datetime; now if `None`.
 
         Raises:
-            ConfigurationError: If `at` has no time zone.
+            ConfigurationError: If `at` has no time zone, `thread_id` is not a string, or `messages` is one message and
+                no list.
         """
-        return run(self._record(convert_to_messages(messages), thread_id, at))
+        return run(self._record(messages, thread_id, at))
 
     async def arecord(
         self, messages: Sequence[MessageLikeRepresentation], *, thread_id: str, at: datetime | None = None
     ) -> int:
         """Asynchronous `record`."""
-        return await arun(self._record(convert_to_messages(messages), thread_id, at))
+        return await arun(self._record(messages, thread_id, at))
 
     def facts(self, *, current_only: bool = True, as_of: datetime | None = None) -> list[Fact]:
         """What is known, by when it began.
@@ -260,14 +264,14 @@ class UserMemory(UserData):
             explain=explain,
         )
 
-    def _record(self, messages: Sequence[BaseMessage], thread_id: str, at: datetime | None) -> Flow[int]:
+    def _record(self, messages: Sequence[MessageLikeRepresentation], thread_id: str, at: datetime | None) -> Flow[int]:
         _check_zone("at", at)
+        _check_several(messages)
+        said, scope = convert_to_messages(messages), self._in_thread(thread_id)
         store, now = self._core.store(), self._core.now()
-        (thread,) = yield from batch(store, [GetOp(self._scope.namespace("threads"), thread_id)])
+        (thread,) = yield from batch(store, [GetOp(scope.namespace("threads"), thread_id)])
         start = thread.value["length"] if isinstance(thread, Item) else 0
-        named = [
-            message if message.id else message.model_copy(update={"id": str(uuid.uuid4())}) for message in messages
-        ]
+        named = [m if m.id else m.model_copy(update={"id": str(uuid.uuid4())}) for m in said]
         count = yield from self.append(utterances(named, now=at or now, start=start), thread_id=thread_id, now=now)
         if count:
             yield from self._background.after_turn(self._scope.user_id, store)
@@ -309,6 +313,14 @@ def _limited(config: RecallConfig, limit: int | None, budget_tokens: int | None)
         limit=config.limit if limit is None else limit,
         budget_tokens=config.budget_tokens if budget_tokens is None else budget_tokens,
     )
+
+
+def _check_several(messages: Sequence[MessageLikeRepresentation]) -> None:
+    """Refuse one message in the place of a list: its letters, or its role and text, would be recorded one by one."""
+    is_pair = isinstance(messages, tuple) and len(messages) == PAIR and all(isinstance(m, str) for m in messages)
+    if is_pair or isinstance(messages, str | Mapping | BaseMessage):
+        msg = f"messages is of type {type(messages).__name__}: a single message; pass a list, [message]"
+        raise ConfigurationError(msg)
 
 
 def _check_zone(name: str, moment: datetime | None) -> None:

@@ -16,7 +16,7 @@ from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.memories import Receipt
-from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, StoredMark, StoredMessage, to_iso
+from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, StoredMark, StoredMessage, check_id, to_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.ground import without_quote
 from langchain_hybrid_memory.steps.marks import (
@@ -73,7 +73,11 @@ def forget_fact(
     again; a mark without words keeps them from coming in again. A correction is forgotten with what it corrected. Of
     the threads in which it was said or brought back only the latest checkpoint stays, without it; the scope's own, if
     it has one, is in the middle of a turn and stays as it is.
+
+    Raises:
+        ConfigurationError: If `fact_id` is not a string.
     """
+    check_id("fact_id", fact_id)
     known = yield from _facts(scope, store)
     if fact_id not in known:
         return Receipt(removed={})
@@ -113,7 +117,11 @@ def forget_message(
 
     That it was said stays on record, without its words, so that it does not come in again. A fact that another message
     confirmed now rests on that one.
+
+    Raises:
+        ConfigurationError: If `message_id` is not a string.
     """
+    check_id("message_id", message_id)
     thread = scope.thread_id
     (item,) = yield from batch(store, [GetOp(scope.thread_messages(thread), message_id)])
     if not isinstance(item, Item) or not scope.owns(item.namespace):

@@ -20,7 +20,7 @@ from langchain_hybrid_memory.memories import (
     fact_from,
     message_from,
 )
-from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, entity_key, from_iso
+from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, check_id, entity_key, from_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.consolidate import get_facts, search_facts
 from langchain_hybrid_memory.steps.entities import aliases_of, by_alias, load_entities
@@ -31,7 +31,9 @@ def look_up(scope: Scope, store: BaseStore, fact_id: str) -> Flow[StoredFact]:
 
     Raises:
         UnknownFactError: If the user has no fact of that id.
+        ConfigurationError: If it is not a string.
     """
+    check_id("fact_id", fact_id)
     found = yield from get_facts(scope, store, [fact_id])
     if not found:
         msg = (

@@ -298,6 +298,37 @@ async def test_person_may_start_anew_after_everything_was_forgotten(alex: Person
     assert await alex.values(current_only=False) == ["Rome"]
 
 
+# --- what cannot be meant ---
+
+
+@pytest.mark.parametrize(
+    "said", ["I live in Lisbon.", ("user", "I live in Lisbon."), HumanMessage("I live in Lisbon.")]
+)
+async def test_single_message_is_not_recorded_piece_by_piece(alex: Person, said: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"a single message; pass a list") as refused:
+        await alex.call(alex.user, "record", said, thread_id="first")
+    assert "Lisbon" not in str(refused.value)
+    assert not await alex.recalls("Lisbon")
+
+
+@pytest.mark.parametrize("method", ["forget", "why", "pin", "unpin"])
+async def test_fact_in_the_place_of_its_id_is_refused_without_its_words(alex: Person, method: str) -> None:
+    await alex.says("I live in Lisbon.")
+    (home,) = await alex.facts()
+    with pytest.raises(ConfigurationError, match=r"fact_id is of type Fact; pass a string") as refused:
+        await alex.call(alex.user, method, home)
+    assert "Lisbon" not in str(refused.value)
+
+
+async def test_id_of_message_or_thread_that_is_none_is_refused(alex: Person) -> None:
+    with pytest.raises(ConfigurationError, match=r"message_id is of type NoneType"):
+        await alex.call(alex.user, "forget_message", "first", None)
+    with pytest.raises(ConfigurationError, match=r"thread_id is of type NoneType"):
+        await alex.call(alex.user, "forget_thread", None)
+    with pytest.raises(ConfigurationError, match=r"thread_id is of type int"):
+        await alex.call(alex.user, "record", [("user", "Hello.")], thread_id=7)
+
+
 # --- looking and correcting ---
 
 
