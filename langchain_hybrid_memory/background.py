@@ -318,6 +318,8 @@ class Background:
         self._capped.pop(user_id, None)
         if capped := result.get("capped"):
             self._capped[user_id] = capped
+        if self._listener is None and (errors := report.get("errors")):  # else nobody hears of it who does not ask
+            logger.warning("not everything was learned, the rest stays queued: %s", errors[-1])
         if self._listener is not None:
             told = yield from attempt(_tell(self._listener, user_id, report))
             if told.error is not None:

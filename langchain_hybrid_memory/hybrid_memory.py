@@ -107,7 +107,8 @@ class HybridMemory:
             redact: Takes secrets out of each text before it is remembered, by default keys, tokens, passwords and card
                 numbers; `None` keeps everything. The thread itself, in the checkpoint, is not touched.
             count_tokens: Counts the tokens of a text.
-            on_memorized: Called with user id and report after each memorize run.
+            on_memorized: Called with user id and report after each memorize run, one that failed included; `None` logs
+                what failed.
             tracers: Callback handlers that hear of memorize runs: root runs of their own, which name thread and run of
                 the turns they serve in their metadata. No handler of a turn hears of them.
             root: First segment of every store namespace.

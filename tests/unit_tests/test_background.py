@@ -286,6 +286,21 @@ async def test_listener_hears_what_was_learned(mode: Mode) -> None:
     assert len(learned) == 1
 
 
+@pytest.mark.parametrize("listens", [True, False])
+async def test_model_that_fails_is_told_to_the_listener_or_else_to_the_log(
+    mode: Mode, caplog: pytest.LogCaptureFixture, *, listens: bool
+) -> None:
+    reports: list[Report] = []
+    brain = learning_model(failures={("structured", 0): RuntimeError("I live in Lisbon.")})
+    life = live(mode, brain, on_memorized=(lambda _, report: reports.append(report)) if listens else None)
+    await life.say("I live in Lisbon.")
+    await life.flush()
+    logged = [record.getMessage() for record in caplog.records]
+    failed = ["not everything was learned, the rest stays queued: RuntimeError"]
+    assert logged == ([] if listens else failed)
+    assert [error for report in reports for error in report.get("errors", [])] == (["RuntimeError"] if listens else [])
+
+
 @pytest.mark.parametrize("extraction", ["background", "inline"])
 async def test_listener_that_fails_hurts_nobody(mode: Mode, extraction: str, caplog: pytest.LogCaptureFixture) -> None:
     def listener(*_: object) -> None:
