@@ -13,8 +13,11 @@ def create_chat_model(model: str) -> BaseChatModel:
     """Set up a chat model from an `init_chat_model` string such as `openai:gpt-5-mini`.
 
     Raises:
-        ConfigurationError: If the string is unknown, or the provider's package or key is missing.
+        ConfigurationError: If the string is empty or unknown, or the provider's package or key is missing.
     """
+    if not model:  # else a model comes back that asks for its name in every run
+        msg = "the chat model has no name; choose one such as 'openai:gpt-5-mini'"
+        raise ConfigurationError(msg)
     try:
         return init_chat_model(model)
     except (ValueError, ImportError, OpenAIError) as error:

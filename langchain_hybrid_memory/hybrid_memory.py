@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Self
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -52,6 +53,7 @@ from langchain_hybrid_memory.user_memory import UserMemory
 DEFAULT_PATH = Path(".hybrid-memory")
 KEYWORD_FIELDS = ("speaker", "text", "context", "day_words")
 CLOSE_SECONDS = 5.0
+CONFIGS = (BufferConfig, SummaryConfig, RecallConfig, ExtractConfig, MemorizeConfig, RecordConfig)
 
 logger = logging.getLogger("langchain_hybrid_memory")
 
@@ -122,6 +124,13 @@ class HybridMemory:
         if extraction not in ("background", "inline", "manual"):
             msg = f'extraction is {extraction!r}; use "background", "inline" or "manual"'
             raise ConfigurationError(msg)
+        _check_type("model", model, (BaseChatModel, str, NoneType), "a chat model itself, with nothing bound to it")
+        _check_type(
+            "store", store, (BaseStore, str, PathLike, NoneType), "a directory, or a store: ChromaStore(client)"
+        )
+        _check_type("embedding", embedding, (Embeddings, str, NoneType), "LangChain embeddings or a name")
+        for config, kind in zip((buffer, summary, recall, extract, memorize, record), CONFIGS, strict=True):
+            _check_type("a setting", config, (kind,), f"{kind.__name__}(...)")
         self._given_store = store if isinstance(store, BaseStore) else None
         self._path = None if store is None or isinstance(store, BaseStore) else Path(store)
         self._opened_store: ChromaStore | None = None
@@ -292,6 +301,13 @@ def open_store(path: Path | str, *, embedding: str | Embeddings | None = None) -
     return ChromaStore.open(
         path, index={"embed": create_embedding(embedding), "fields": ["text"]}, keywords=KEYWORD_FIELDS
     )
+
+
+def _check_type(name: str, given: object, kinds: tuple[type, ...], remedy: str) -> None:
+    """Refuse what would fail only when it is needed, perhaps in the background."""
+    if not isinstance(given, kinds):
+        msg = f"{name} is of type {type(given).__name__}; pass {remedy}"
+        raise ConfigurationError(msg)
 
 
 def _quiet(model: str | BaseChatModel | None) -> BaseChatModel | None:

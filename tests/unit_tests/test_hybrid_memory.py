@@ -9,7 +9,14 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 from langgraph.store.memory import InMemoryStore
 
-from langchain_hybrid_memory import ChromaStore, ConfigurationError, HybridMemory, MissingUserError, StorageError
+from langchain_hybrid_memory import (
+    BufferConfig,
+    ChromaStore,
+    ConfigurationError,
+    HybridMemory,
+    MissingUserError,
+    StorageError,
+)
 from tests.doubles.embedding import WordEmbedding
 from tests.doubles.life import SECONDS, learning_model, store_in_memory, talking_model
 
@@ -42,6 +49,22 @@ def test_model_that_cannot_be_set_up_is_refused_when_built(model: str) -> None:
     """The last one lacks its key."""
     with pytest.raises(ConfigurationError, match=f"cannot use the chat model '{model}': "):
         HybridMemory(model, store=InMemoryStore())
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"model": ""}, "the chat model has no name"),
+        ({"model": learning_model().with_retry()}, "model is of type RunnableRetry; pass a chat model itself"),
+        ({"store": object()}, "store is of type object; pass a directory, or a store"),
+        ({"embedding": 3}, "embedding is of type int"),
+        ({"recall": {"limit": 3}}, r"a setting is of type dict; pass RecallConfig\(...\)"),
+        ({"recall": BufferConfig()}, r"a setting is of type BufferConfig; pass RecallConfig\(...\)"),
+    ],
+)
+def test_what_would_fail_later_is_refused_when_built(setting: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        HybridMemory(**setting)
 
 
 def test_repr_names_model_and_store() -> None:
