@@ -55,6 +55,7 @@ class Nodes:
         """Build the nodes of one memory."""
         self._core = core
         self._background = background
+        self._has_warned = False
         self._recalled_for: deque[str] = deque(maxlen=WATCHED_TURNS)
         self.recall = StepNode(self._recall, "recall")
         self.record = StepNode(self._record, "record")
@@ -74,14 +75,17 @@ class Nodes:
             system_prompt: Leads every prompt of a chat model.
 
         Raises:
-            ConfigurationError: If the model cannot be set up, or an agent is given a `system_prompt`.
+            ConfigurationError: If the model cannot be set up or is none, or an agent is given a `system_prompt`.
         """
         if isinstance(model, CompiledStateGraph):
             if system_prompt:
                 msg = f"system_prompt is {system_prompt!r}, but an agent has its own; give it to `create_agent`"
                 raise ConfigurationError(msg)
             return StepNode(partial(self._answer_by_agent, model), "respond")
-        chat_model = create_chat_model(model) if isinstance(model, str) else model
+        chat_model: object = create_chat_model(model) if isinstance(model, str) else model
+        if not isinstance(chat_model, Runnable):
+            msg = f"model is of type {type(model).__name__}; give a chat model: add_node(memory.nodes.respond(model))"
+            raise ConfigurationError(msg)
 
         def step(state: MemoryState) -> Flow[dict[str, Any]]:
             update = yield from self._core.refreshed(state)
@@ -106,6 +110,12 @@ class Nodes:
         return {**result, **update, "messages": new}
 
     def _recall(self, state: MemoryState) -> Flow[MemoryUpdate]:
+        if not state["messages"] and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "the channel `messages` is empty: memory reads the conversation there, so a state that keeps it under "
+                "another name is neither recalled for nor recorded"
+            )
         update = yield from self._core.recalled(state)
         self._recalled_for.append(asked_id(state))
         return update

@@ -20,6 +20,7 @@ from typing_extensions import TypedDict
 from langchain_hybrid_memory import ConfigurationError, HybridMemory, SummaryConfig
 from tests.doubles.doors import Door
 from tests.doubles.life import configured, learning_model, store_in_memory, talking_model
+from tests.doubles.scripted import ScriptedChatModel
 from tests.doubles.strict import StrictChatModel
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ class Diary(TypedDict):
 
     messages: Annotated[list[AnyMessage], add_messages]
     mood: str
+
+
+class Elsewhere(TypedDict):
+    """A schema that keeps the conversation where memory does not look."""
+
+    said: Annotated[list[AnyMessage], add_messages]
 
 
 class Strict(BaseModel):
@@ -277,3 +284,29 @@ def test_agent_is_given_no_second_prompt() -> None:
     agent: Any = create_agent(talking_model())
     with pytest.raises(ConfigurationError, match="give it to `create_agent`"):
         memory.nodes.respond(agent, system_prompt="Be kind.")
+
+
+async def test_conversation_in_another_channel_is_warned_of_once(call: Door, caplog: pytest.LogCaptureFixture) -> None:
+    memory = HybridMemory(learning_model(), store=store_in_memory())
+    builder: Any = StateGraph(Elsewhere)
+    builder.add_node("recall", memory.nodes.recall)
+    builder.add_edge(START, "recall")
+    graph = builder.compile()
+    for _ in range(2):
+        await call(graph, "invoke", {"said": [("user", "I live in Lisbon.")]}, configured("alex", "first"))
+    assert [r.getMessage()[:35] for r in caplog.records] == ["the channel `messages` is empty: me"]
+
+
+@pytest.mark.parametrize("model", [None, ScriptedChatModel, StateGraph(MessagesState)])
+def test_what_is_no_model_is_refused_when_the_graph_is_built(model: Any) -> None:
+    memory = HybridMemory(None, store=store_in_memory())
+    with pytest.raises(ConfigurationError, match=f"model is of type {type(model).__name__}; give a chat model"):
+        memory.nodes.respond(model)
+
+
+async def test_respond_node_without_its_model_says_what_to_give(call: Door) -> None:
+    builder: Any = StateGraph(MessagesState)
+    builder.add_node("respond", HybridMemory(None, store=store_in_memory()).nodes.respond)
+    builder.add_edge(START, "respond")
+    with pytest.raises(ConfigurationError, match=r"add_node\(memory\.nodes\.respond\(model\)\)"):
+        await call(builder.compile(), "invoke", {"messages": [("user", "Hello.")]}, configured("alex", "first"))
