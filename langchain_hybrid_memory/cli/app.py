@@ -31,7 +31,7 @@ from langchain_hybrid_memory.cli.worker import (
     why_not_shared,
     work,
 )
-from langchain_hybrid_memory.errors import HybridMemoryError
+from langchain_hybrid_memory.errors import HybridMemoryError, UnknownFactError
 from langchain_hybrid_memory.hybrid_memory import DEFAULT_PATH, HybridMemory
 from langchain_hybrid_memory.reports import Report
 from langchain_hybrid_memory.steps.export import is_export
@@ -167,7 +167,11 @@ def forget_command(
     embeds = choose_embedding(embedding)
     with open_memory(path, embeds, is_new=False) as store:
         load(embeds)
-        Screen().say(describe_receipt(forget(store, path, user, fact)))
+        receipt = forget(store, path, user, fact)
+    if fact is not None and not receipt.removed:
+        msg = f"{user} has no fact {fact!r}, and nothing was forgotten; `search` shows the ids of facts, behind `id`"
+        raise UnknownFactError(msg)
+    Screen().say(describe_receipt(receipt))
 
 
 @app.command("search")

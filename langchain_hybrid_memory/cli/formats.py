@@ -115,8 +115,11 @@ def _count_lines(path: Path) -> int:
 
 
 def _document(path: Path) -> Any:
+    raw = path.read_bytes()
+    if not raw.strip():
+        raise _problem(_Place(path, "line 1"), "the file is empty", FILE)
     try:
-        return _parse(path.read_bytes())
+        return _parse(raw)
     except json.JSONDecodeError as error:
         raise _problem(_Place(path, f"line {error.lineno}"), f"not JSON ({error.msg})", FILE) from error
     except ValueError as error:

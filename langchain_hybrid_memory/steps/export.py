@@ -134,6 +134,8 @@ def _namespace(scope: Scope, kind: str) -> tuple[str, ...]:
 def _lines(path: Path) -> Iterator[tuple[str, str, Any]]:
     """Kind, key and checked value of each line."""
     with path.open("rb") as file:
+        if not file.peek(1):
+            _check_header(None, path)
         for number, line in enumerate(file, 1):
             try:
                 record = json.loads(line)

@@ -143,7 +143,7 @@ async def test_line_that_cannot_be_read_is_named_and_not_quoted(tmp_path: Path, 
     assert "Quetzal" not in str(raised.value)
 
 
-@pytest.mark.parametrize("line", ['{"format": "hybrid-memory export", "version": 2}', '{"thread": "t"}'])
+@pytest.mark.parametrize("line", ['{"format": "hybrid-memory export", "version": 2}', '{"thread": "t"}', ""])
 async def test_file_of_another_format_or_version_is_refused(tmp_path: Path, call: Door, line: str) -> None:
     path = tmp_path / "other.jsonl"
     path.write_text(line)

@@ -215,7 +215,7 @@ def test_one_thread_of_lines_can_be_picked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "place"),
     [
-        ("", "line 1"),
+        ("", "line 1: the file is empty"),
         ("hello", "line 1"),
         ("[]", "line 1"),
         ('[\n{"a": 1},\nb]', "line 3"),
@@ -225,7 +225,7 @@ def test_one_thread_of_lines_can_be_picked(tmp_path: Path) -> None:
 def test_what_is_none_of_the_formats_is_refused_with_what_is_expected(tmp_path: Path, content: str, place: str) -> None:
     path = tmp_path / "file"
     path.write_text(content)
-    with pytest.raises(ImportFormatError, match=rf"{place}: .*; expected JSON lines of messages"):
+    with pytest.raises(ImportFormatError, match=rf"{place}.*; expected JSON lines of messages"):
         read_history(path)
 
 

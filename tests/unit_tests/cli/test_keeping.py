@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from langchain_core.messages import HumanMessage
 from typer.testing import CliRunner
 
 from langchain_hybrid_memory import HybridMemory
@@ -38,3 +39,14 @@ def test_memory_is_exported_forgotten_and_imported_again(tmp_path: Path, monkeyp
 def test_nothing_is_forgotten_without_being_named(tmp_path: Path) -> None:
     for words in (["forget"], ["forget", "f1", "--everything"]):
         assert CliRunner().invoke(app, [*words, "--user", "alex", "--path", str(tmp_path)]).exit_code == 2
+
+
+def test_id_of_no_fact_is_an_error_that_says_nothing_was_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the id of a message, which `search` shows too."""
+    monkeypatch.setattr(opening, "create_embedding", lambda _: WordEmbedding())
+    with open_store(tmp_path, embedding=WordEmbedding()) as store:
+        HybridMemory(None, store=store).for_user("alex").record([HumanMessage("Hello.", id="m1")], thread_id="t1")
+    result = CliRunner().invoke(app, ["forget", "m1", "--user", "alex", "--path", str(tmp_path)])
+    assert (result.exit_code, "has no fact 'm1', and nothing was forgotten" in result.output) == (1, True)
