@@ -261,7 +261,8 @@ class HybridMemory:
     def close(self) -> None:
         """Learn what waited for further turns, for at most five seconds, and close the store if it was opened here.
 
-        What is still queued stays in the store and is taken up by the next process.
+        What is still queued stays in the store and is taken up by the next process. A memory that is used again opens
+        its directory again, and has to be closed again.
         """
         run(self._close())
 

@@ -55,7 +55,8 @@ class Scope:
         if not isinstance(self.user_id, str) or not self.user_id:
             msg = (
                 f"user_id is {self.user_id!r}: memory always belongs to somebody. "
-                'Pass configurable={"user_id": "..."} (or a context with `user_id`) with the run'
+                'Pass configurable={"user_id": "..."} (or a context with `user_id`) with each run, also one that '
+                "goes on from a checkpoint: the checkpoint's config does not name the user"
             )
             raise MissingUserError(msg)
         check_id("thread_id", self.thread_id)
