@@ -44,8 +44,7 @@ def rank(  # noqa: PLR0913 - what is asked, what was found and how to judge it, 
     A score is the sum of the signals, each in [0, 1] and normalized over the candidates of this question, times their
     weights; the best fact on a message has the score of that. Superseded facts are dropped, and a message that one of
     them rests on says which of its words are outdated, as do other facts on it; not so where the question is about the
-    past. What says the same
-    as something better is left out.
+    past. What says the same as something better is left out.
 
     Args:
         query: What is asked.

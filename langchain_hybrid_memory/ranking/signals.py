@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 import numpy as np
 
@@ -140,8 +141,12 @@ def instruction(pool: Pool) -> Values:
     Only if at most one is nearer, and it lies in the nearer half of the span of all that was found. Others are about
     something else, as a rule, and would take the room of what was asked.
     """
-    near = pool.nearness * _of_users(pool, is_standing_instruction)
-    return np.asarray(near * (near >= max(NEARER_HALF, np.sort(near)[-INSTRUCTIONS:][0])), dtype=np.float64)
+    rows = np.flatnonzero(pool.is_users & (pool.nearness >= NEARER_HALF))
+    nearest_first = rows[np.argsort(-pool.nearness[rows], kind="stable")].tolist()
+    given = [*islice((row for row in nearest_first if is_standing_instruction(pool.texts[row])), INSTRUCTIONS)]
+    near = np.zeros(len(pool))
+    near[given] = pool.nearness[given]
+    return near
 
 
 def preference(pool: Pool) -> Values:

@@ -187,9 +187,12 @@ def fit_hits(hits: Sequence[Hit], config: RecallConfig, count: TokenCounter) -> 
     room -= sum(price for _, price in chosen)
     shown: list[Hit] = []
     for brief, price in chosen:
-        given = brief.tokens or 0
-        fuller = replace(brief, tokens=min(given + room, config.item_tokens), is_quoted=has_quote(brief))
-        extra = cost(fuller) - price if fuller.is_quoted or count(brief.text) > given else 0
+        given, is_quoted = brief.tokens or 0, has_quote(brief)
+        if not is_quoted and count(brief.text) <= given:
+            shown.append(brief)
+            continue
+        fuller = replace(brief, tokens=min(given + room, config.item_tokens), is_quoted=is_quoted)
+        extra = cost(fuller) - price
         is_affordable = extra <= room
         room -= extra if is_affordable else 0
         shown.append(fuller if is_affordable else brief)
