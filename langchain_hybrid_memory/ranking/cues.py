@@ -7,6 +7,7 @@ language shows no sign and is ranked without.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 LONGEST: Final = 2_000
@@ -93,23 +94,28 @@ def shows(sign: re.Pattern[str], text: str) -> bool:
 
 def tells_when(text: str) -> bool:
     """Whether a text has words for a time."""
-    low = text[:LONGEST].lower()
-    return any(word in low for word in WHEN_WORDS)
+    return _holds(text, WHEN_WORDS)
 
 
 def tells_number(text: str) -> bool:
     """Whether a text has a number, in digits or words."""
-    low = text[:LONGEST].lower()
-    return DIGIT.search(low) is not None or any(word in low for word in NUMBER_WORDS)
+    return DIGIT.search(text[:LONGEST]) is not None or _holds(text, NUMBER_WORDS)
 
 
 def is_standing_instruction(text: str) -> bool:
     """Whether a message tells how to answer from now on ("Always include ... when I ask about ...")."""
-    low = text[:LONGEST].lower()
-    return any(word in low for word in INSTRUCTION_WORDS) and shows(INSTRUCTION, text)
+    return _holds(text, INSTRUCTION_WORDS) and shows(INSTRUCTION, text)
 
 
 def is_preference(text: str) -> bool:
     """Whether a message tells what its author prefers."""
+    return _holds(text, PREFERENCE_WORDS) and shows(PREFERENCE, text)
+
+
+def _holds(text: str, parts: Iterable[str]) -> bool:
+    """Whether one of some plain strings stands in a text, in its first few thousand characters."""
     low = text[:LONGEST].lower()
-    return any(word in low for word in PREFERENCE_WORDS) and shows(PREFERENCE, text)
+    for part in parts:  # noqa: SIM110 - `any` takes twice as long, and every candidate comes by here
+        if part in low:
+            return True
+    return False

@@ -59,10 +59,10 @@ def places(item: Fact | Message) -> list[tuple[str, str]]:
 
 def _is_told(words: AbstractSet[str], vocabularies: Mapping[int, Sequence[AbstractSet[str]]]) -> bool:
     """Whether a text shares nearly all its words with another; those are by the number of their words."""
-    for size, others in vocabularies.items():
-        if min(len(words), size) >= SAME_SHARE * max(len(words), size):  # else no union is small enough
+    # with fewer or more words no union is small enough
+    for size in range(int(SAME_SHARE * len(words)), int(len(words) / SAME_SHARE) + 2):
+        for other in vocabularies.get(size, ()):
             # so many are shared where they are SAME_SHARE of the union, less what rounding adds
-            least = SAME_SHARE * (len(words) + size) / (1 + SAME_SHARE) - ROUNDING
-            if any(len(words & other) >= least for other in others):
+            if len(words & other) >= SAME_SHARE * (len(words) + size) / (1 + SAME_SHARE) - ROUNDING:
                 return True
     return False
