@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -53,7 +53,18 @@ from langchain_hybrid_memory.user_memory import UserMemory
 DEFAULT_PATH = Path(".hybrid-memory")
 KEYWORD_FIELDS = ("speaker", "text", "context", "day_words")
 CLOSE_SECONDS = 5.0
-CONFIGS = (BufferConfig, SummaryConfig, RecallConfig, ExtractConfig, MemorizeConfig, RecordConfig)
+PARTS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "model": ((BaseChatModel, str, NoneType), "a chat model itself, with nothing bound to it"),
+    "store": ((BaseStore, str, PathLike, NoneType), "a directory, or a store: ChromaStore(client)"),
+    "embedding": ((Embeddings, str, NoneType), "LangChain embeddings or a name"),
+    "buffer": ((BufferConfig,), "BufferConfig(...)"),
+    "summary": ((SummaryConfig,), "SummaryConfig(...)"),
+    "recall": ((RecallConfig,), "RecallConfig(...)"),
+    "extract": ((ExtractConfig,), "ExtractConfig(...)"),
+    "memorize": ((MemorizeConfig,), "MemorizeConfig(...)"),
+    "record": ((RecordConfig,), "RecordConfig(...)"),
+}
+"""What some arguments of `HybridMemory` may be, and what to pass."""
 
 logger = logging.getLogger("langchain_hybrid_memory")
 
@@ -121,16 +132,9 @@ class HybridMemory:
         Raises:
             ConfigurationError: If the model cannot be set up, or a setting cannot work.
         """
-        if extraction not in ("background", "inline", "manual"):
-            msg = f'extraction is {extraction!r}; use "background", "inline" or "manual"'
-            raise ConfigurationError(msg)
-        _check_type("model", model, (BaseChatModel, str, NoneType), "a chat model itself, with nothing bound to it")
-        _check_type(
-            "store", store, (BaseStore, str, PathLike, NoneType), "a directory, or a store: ChromaStore(client)"
-        )
-        _check_type("embedding", embedding, (Embeddings, str, NoneType), "LangChain embeddings or a name")
-        for config, kind in zip((buffer, summary, recall, extract, memorize, record), CONFIGS, strict=True):
-            _check_type("a setting", config, (kind,), f"{kind.__name__}(...)")
+        _check_mode(extraction)
+        _check_types(model=model, store=store, embedding=embedding, buffer=buffer, summary=summary, recall=recall)
+        _check_types(extract=extract, memorize=memorize, record=record)
         self._given_store = store if isinstance(store, BaseStore) else None
         self._path = None if store is None or isinstance(store, BaseStore) else Path(store)
         self._opened_store: ChromaStore | None = None
@@ -304,11 +308,19 @@ def open_store(path: Path | str, *, embedding: str | Embeddings | None = None) -
     )
 
 
-def _check_type(name: str, given: object, kinds: tuple[type, ...], remedy: str) -> None:
-    """Refuse what would fail only when it is needed, perhaps in the background."""
-    if not isinstance(given, kinds):
-        msg = f"{name} is of type {type(given).__name__}; pass {remedy}"
+def _check_mode(extraction: str) -> None:
+    if extraction not in ("background", "inline", "manual"):
+        msg = f'extraction is {extraction!r}; use "background", "inline" or "manual"'
         raise ConfigurationError(msg)
+
+
+def _check_types(**given: object) -> None:
+    """Refuse what would fail only when it is needed, perhaps in the background."""
+    for name, value in given.items():
+        kinds, remedy = PARTS[name]
+        if not isinstance(value, kinds):
+            msg = f"{name} is of type {type(value).__name__}; pass {remedy}"
+            raise ConfigurationError(msg)
 
 
 def _quiet(model: str | BaseChatModel | None) -> BaseChatModel | None:

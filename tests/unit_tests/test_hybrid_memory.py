@@ -58,8 +58,8 @@ def test_model_that_cannot_be_set_up_is_refused_when_built(model: str) -> None:
         ({"model": learning_model().with_retry()}, "model is of type RunnableRetry; pass a chat model itself"),
         ({"store": object()}, "store is of type object; pass a directory, or a store"),
         ({"embedding": 3}, "embedding is of type int"),
-        ({"recall": {"limit": 3}}, r"a setting is of type dict; pass RecallConfig\(...\)"),
-        ({"recall": BufferConfig()}, r"a setting is of type BufferConfig; pass RecallConfig\(...\)"),
+        ({"recall": {"limit": 3}}, r"recall is of type dict; pass RecallConfig\(...\)"),
+        ({"recall": BufferConfig()}, r"recall is of type BufferConfig; pass RecallConfig\(...\)"),
     ],
 )
 def test_what_would_fail_later_is_refused_when_built(setting: dict[str, Any], said: str) -> None:
