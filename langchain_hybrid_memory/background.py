@@ -66,6 +66,7 @@ class Background:
         self._claims = Claims()
         self._jobs: deque[tuple[str, BaseStore]] = deque()
         self._waits: dict[str, _Wait] = {}
+        self._is_stopped = False
         self._capped: dict[str, int] = {}
         self._tasks: dict[asyncio.Task[Report], str] = {}
         self._thread: threading.Thread | None = None
@@ -127,7 +128,10 @@ class Background:
         return value
 
     def stop(self, timeout: float) -> Flow[bool]:
-        """Cut waits short and let what runs end, at most `timeout` seconds; whether nothing runs then."""
+        """Cut waits short and let what runs end, at most `timeout` seconds; whether nothing runs then.
+
+        What failed is not tried again until somebody asks for work.
+        """
         self._release_stalled()
         with self._hiring:
             waits, self._waits = self._waits, {}
@@ -137,7 +141,11 @@ class Background:
         for user_id, wait in waits.items():
             if wait.is_batch:
                 yield from self._schedule(user_id, wait.store, Urgency.DUE)
+        self._is_stopped = True
         outcome = yield from attempt(self._wait(self._claims.wait_until_idle, timeout))
+        with self._hiring:
+            self._waits = {}
+            self._hiring.notify_all()
         return bool(outcome.value)
 
     def _work_off(self, urgency: Urgency, timeout: float | None) -> Flow[Status]:
@@ -150,6 +158,7 @@ class Background:
         return (yield from self.status())
 
     def _schedule(self, user_id: str, store: BaseStore, urgency: Urgency) -> Flow[None]:
+        self._is_stopped = False
         if self._claims.claim(user_id, urgency):
             yield from self._start(user_id, store)
         # else whoever works on this user looks once more before letting go
@@ -256,7 +265,7 @@ class Background:
             total = add_reports(total, result["report"])
             if self._claims.end(user_id):
                 seconds = self._core.memorize.retry_seconds if outcome.error else result.get("wait_seconds")
-                if seconds is not None and self._mode == "background":
+                if seconds is not None and self._mode == "background" and not self._is_stopped:
                     yield from self._look_again(user_id, store, seconds, is_batch=not outcome.error)
                 return total
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
-from langchain_hybrid_memory import HybridMemory, background
+from langchain_hybrid_memory import HybridMemory, MemorizeConfig, background
 from langchain_hybrid_memory.claims import Claims
 from langchain_hybrid_memory.errors import HybridMemoryError
 from tests.doubles.doors import Door
@@ -173,6 +173,22 @@ async def test_closing_does_not_wait_for_ever(mode: Mode, monkeypatch: pytest.Mo
         await until(brain.entered)
         await close(life.memory, mode)
         assert not await life.facts()
+
+
+async def test_closed_memory_does_not_try_again_what_failed_until_it_is_used(mode: Mode) -> None:
+    runs = threading.Semaphore(0)
+    brain = learning_model(failures={("structured", call): RuntimeError() for call in range(1_000)})
+    memorize = MemorizeConfig(after_turns=1, retry_seconds=0.001)
+    life = live(mode, brain, memorize=memorize, on_memorized=lambda *_: runs.release())
+    await life.say("I live in Lisbon.")
+    await close(life.memory, mode)
+    while runs.acquire(blocking=False):
+        pass
+    assert not await asyncio.to_thread(runs.acquire, timeout=0.3)
+    await life.say("I prefer tea.")
+    for _ in range(3):  # it tries again and again
+        assert await asyncio.to_thread(runs.acquire, timeout=SECONDS)
+    await close(life.memory, mode)
 
 
 async def test_block_closes_the_memory(mode: Mode) -> None:
