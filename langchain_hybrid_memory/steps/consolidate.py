@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
 
-from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchItem, SearchOp
+from langgraph.store.base import BaseStore, Op, PutOp
 
-from langchain_hybrid_memory._flow import Flow, batch, listing
+from langchain_hybrid_memory._flow import Flow
 from langchain_hybrid_memory.config import ExtractConfig
 from langchain_hybrid_memory.prompts.extraction import MEASURED, SINGLE_VALUED, ExtractedEntity, Extraction
-from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, StoredMessage, entity_key, is_held
+from langchain_hybrid_memory.records import EDIT, Facts, StoredMessage, entity_key, is_held
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.entities import (
     Entities,
@@ -22,20 +21,19 @@ from langchain_hybrid_memory.steps.entities import (
     identify,
     load_entities,
     merged,
+    named_in,
     naming,
     spellings,
     withdrawn,
 )
 from langchain_hybrid_memory.steps.extract import Neighbor
+from langchain_hybrid_memory.steps.facts import all_facts, get_facts, search_each, search_facts
 from langchain_hybrid_memory.steps.ground import USER, Candidate, claim_of, ground, within_limits
 from langchain_hybrid_memory.steps.marks import Marks, is_forgotten, load_marks, mark_key
 from langchain_hybrid_memory.steps.revive import revive
 from langchain_hybrid_memory.steps.settle import Settlement, settle
 from langchain_hybrid_memory.steps.take_back import take_back_facts
 from langchain_hybrid_memory.steps.writes import fact_op, write
-
-SAME_LIMIT = 1_000
-"""Facts of one episode, or of one subject and attribute, that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,24 +97,18 @@ def consolidate(
 
 
 def _entity_ops(
-    scope: Scope, store: BaseStore, before: Entities, after: Entities, *, written: Facts, gone: Iterable[str]
+    scope: Scope, store: BaseStore, before: Entities, after: Entities, *, written: Facts, gone: Collection[str]
 ) -> Flow[list[Op]]:
     """The writes that bring entities up to date; nobody goes whom a fact still names."""
     place, lost = scope.namespace("entities"), [key for key in before if key not in after]
     if lost:
-        stored = yield from listing(store, scope.namespace("facts"))
-        kept = {item.key: cast("StoredFact", item.value) for item in stored if item.key not in set(gone)} | written
-        named = {entity_key(name) for fact in kept.values() for name in (fact["subject"], *fact["entities"])}
+        known = yield from all_facts(scope, store)
+        staying = {key: fact for key, fact in known.items() if key not in gone} | written
+        named = named_in(staying.values())
         lost = [key for key in lost if key not in named]
     ops: list[Op] = [PutOp(place, key, None) for key in lost]
     changed = {key: entity for key, entity in after.items() if entity != before.get(key)}
     return [*ops, *(PutOp(place, key, dict(entity), index=False) for key, entity in changed.items())]
-
-
-def search_facts(scope: Scope, store: BaseStore, filters: Iterable[Mapping[str, Any]]) -> Flow[Facts]:
-    """The user's facts that match one of several filters, up to `SAME_LIMIT` each."""
-    found = yield from _search(scope, store, filters)
-    return {key: fact for facts in found for key, fact in facts.items()}
 
 
 def _is_forgotten(candidate: Candidate, marks: Marks) -> bool:
@@ -135,7 +127,7 @@ def _before(scope: Scope, store: BaseStore, messages: Sequence[StoredMessage]) -
     """What these episodes gave the last time, and the names the user is known by."""
     episodes = dict.fromkeys(message["episode"] for message in messages)
     filters = [{"subject": USER, "attribute": "name"}, *({"episode": episode} for episode in episodes)]
-    named, *given = yield from _search(scope, store, filters)
+    named, *given = yield from search_each(scope, store, filters)
     facts = {key: fact for found in given for key, fact in found.items()}
     return facts, [fact["value"] for fact in named.values()]
 
@@ -159,29 +151,6 @@ def _related(scope: Scope, store: BaseStore, candidates: Iterable[Candidate], *,
     ended = {fact["superseded_by"] or "" for fact in related.values()}
     corrections = sorted(key for key in ended if key.startswith(EDIT))
     return related | (yield from get_facts(scope, store, [*confirmed, *corrections]))
-
-
-def get_facts(scope: Scope, store: BaseStore, keys: Iterable[str]) -> Flow[Facts]:
-    """The user's facts under some keys; those that are not there are left out."""
-    found = yield from batch(store, [GetOp(scope.namespace("facts"), key) for key in keys])
-    return {
-        item.key: cast("StoredFact", item.value)
-        for item in found
-        if isinstance(item, Item) and scope.owns(item.namespace)
-    }
-
-
-def _search(scope: Scope, store: BaseStore, filters: Iterable[Mapping[str, Any]]) -> Flow[list[Facts]]:
-    namespace = scope.namespace("facts")
-    found = yield from batch(store, [SearchOp(namespace, filter=dict(f), limit=SAME_LIMIT) for f in filters])
-    return [
-        {
-            item.key: cast("StoredFact", item.value)
-            for item in cast("list[SearchItem]", items)
-            if scope.owns(item.namespace)
-        }
-        for items in found
-    ]
 
 
 def _cast(

@@ -11,7 +11,7 @@ from langgraph.store.base import BaseStore
 
 from langchain_hybrid_memory._flow import Flow, listing
 from langchain_hybrid_memory.prompts.extraction import ExtractedEntity
-from langchain_hybrid_memory.records import StoredEntity, StoredMessage, entity_key
+from langchain_hybrid_memory.records import StoredEntity, StoredFact, StoredMessage, entity_key
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.ground import SPELLINGS_OF_USER, fold
 
@@ -57,6 +57,11 @@ def spellings(entities: Entities) -> dict[str, list[str]]:
     for alias, key in by_alias(aliases_of(entities)).items():
         called[key].append(alias)
     return {entities[key]["name"]: names for key, names in called.items()}
+
+
+def named_in(facts: Iterable[StoredFact]) -> set[str]:
+    """Keys of the entities that facts are about or name."""
+    return {entity_key(name) for fact in facts for name in (fact["subject"], *fact["entities"])}
 
 
 def mentioned(entities: Entities, messages: Iterable[StoredMessage]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any, TypeAlias, cast
@@ -22,9 +22,9 @@ from langchain_hybrid_memory.records import (
     StoredMessage,
     StoredSummary,
     StoredThread,
-    entity_key,
 )
 from langchain_hybrid_memory.scope import KINDS, Scope
+from langchain_hybrid_memory.steps.entities import named_in
 from langchain_hybrid_memory.steps.marks import Marks, blanked, is_forgotten, load_marks, mark_key
 from langchain_hybrid_memory.steps.stage import discarding
 from langchain_hybrid_memory.steps.writes import fact_op, message_op, write
@@ -97,7 +97,7 @@ def restore(scope: Scope, store: BaseStore, path: Path, *, on_progress: Progress
         is_older = any(brought.get(key) != mark for key, mark in own.items())
         kept = [line for line in page if not (is_older and line[0] == "summaries")]  # it may repeat what was forgotten
         if is_older:
-            named |= _named(value for kind, _, value in kept if kind == "facts" and not _is_gone(value, marks))
+            named |= named_in(value for kind, _, value in kept if kind == "facts" and not _is_gone(value, marks))
             kept = [_careful(line) for line in kept if line[0] != "entities" or line[1] in named]
         ops = [op for kind, key, value in kept for op in _ops(scope, kind, key, value, marks)]
         yield from write(store, ops)
@@ -181,11 +181,6 @@ def _message(message: StoredMessage, marks: Marks) -> StoredMessage:
     before = marks.get(mark_key(message["thread"], message["after"] or ""))
     context = blanked(message["context"], before)
     return {**message, "text": text, "context": context}
-
-
-def _named(facts: Iterable[StoredFact]) -> set[str]:
-    """Keys of the entities that facts are about."""
-    return {entity_key(name) for fact in facts for name in (*fact["entities"], fact["subject"])}
 
 
 def _careful(line: tuple[str, str, Any]) -> tuple[str, str, Any]:

@@ -18,6 +18,7 @@ from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.memories import Receipt
 from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, StoredMark, StoredMessage, check_id, to_iso
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.facts import all_facts
 from langchain_hybrid_memory.steps.ground import without_quote
 from langchain_hybrid_memory.steps.marks import (
     BLANK,
@@ -78,12 +79,12 @@ def forget_fact(
         ConfigurationError: If `fact_id` is not a string.
     """
     check_id("fact_id", fact_id)
-    known = yield from _facts(scope, store)
+    known = yield from all_facts(scope, store)
     if fact_id not in known:
         return Receipt(removed={})
     marks = marked((yield from load_marks(scope, store)), _with_it(known, fact_id).values(), at=to_iso(now))
     yield from _mark(scope, store, marks)
-    before, known = known, (yield from _facts(scope, store))
+    before, known = known, (yield from all_facts(scope, store))
     late = {key: fact for key, fact in known.items() if key not in before and rests_on_forgotten(fact, marks)}
     gone = _with_it(before | known, fact_id) | late
     threads = list(dict.fromkeys(fact["thread"] for fact in gone.values()))
@@ -128,7 +129,7 @@ def forget_message(
         return Receipt(removed={})
     marks = marked_whole((yield from load_marks(scope, store)), thread, message_id, at=to_iso(now))
     yield from _mark(scope, store, marks)
-    known = yield from _facts(scope, store)
+    known = yield from all_facts(scope, store)
     gone = {key: fact for key, fact in known.items() if fact["thread"] == thread and message_id in fact["message_ids"]}
     gone |= {key: fact for key, fact in known.items() if key.startswith(EDIT) and _corrects(key, gone)}
 
@@ -154,7 +155,7 @@ def forget_thread(
     thread = scope.thread_id
     items = yield from listing(store, scope.thread_messages(thread))
     queued = [item for item in (yield from listing(store, scope.pending)) if item.value["thread"] == thread]
-    known = yield from _facts(scope, store)
+    known = yield from all_facts(scope, store)
     gone = {key: fact for key, fact in known.items() if fact["thread"] == thread}
     removed = {"messages": len(items), "facts": _standing(gone), "queue entries": len(queued)}
     if checkpointer is not None:
@@ -171,7 +172,7 @@ def forget_thread(
 def _late(scope: Scope, store: BaseStore) -> Flow[list[Op]]:
     """The writes that remove what another process was still writing about a thread when that was taken off the list."""
     messages = yield from listing(store, scope.thread_messages(scope.thread_id))
-    known = yield from _facts(scope, store)
+    known = yield from all_facts(scope, store)
     lost = {key: fact for key, fact in known.items() if fact["thread"] == scope.thread_id}
     return [
         *(PutOp(item.namespace, item.key, None) for item in messages),
@@ -254,11 +255,6 @@ def _with_it(known: Facts, fact_id: str) -> Facts:
     """A fact and what goes with it: what only confirms it, and what it corrected."""
     link = "superseded_by" if fact_id.startswith(EDIT) else "confirms"
     return {key: fact for key, fact in known.items() if key == fact_id or fact_id in (fact["confirms"], fact.get(link))}
-
-
-def _facts(scope: Scope, store: BaseStore) -> Flow[Facts]:
-    items = yield from listing(store, scope.namespace("facts"))
-    return {item.key: cast("StoredFact", item.value) for item in items}
 
 
 def _standing(facts: Facts) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import cast
 
 from langgraph.store.base import BaseStore, GetOp, Item
 
-from langchain_hybrid_memory._flow import Flow, batch, listing
+from langchain_hybrid_memory._flow import Flow, batch
 from langchain_hybrid_memory.errors import AmbiguousNameError, UnknownFactError
 from langchain_hybrid_memory.memories import (
     Entity,
@@ -22,8 +21,8 @@ from langchain_hybrid_memory.memories import (
 )
 from langchain_hybrid_memory.records import EDIT, Facts, StoredFact, check_id, entity_key, from_iso
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.consolidate import get_facts, search_facts
 from langchain_hybrid_memory.steps.entities import aliases_of, by_alias, load_entities
+from langchain_hybrid_memory.steps.facts import all_facts, get_facts, search_facts
 
 
 def look_up(scope: Scope, store: BaseStore, fact_id: str) -> Flow[StoredFact]:
@@ -48,8 +47,8 @@ def facts_at(
     scope: Scope, store: BaseStore, *, now: datetime, current_only: bool = True, as_of: datetime | None = None
 ) -> Flow[list[Fact]]:
     """What is known, or was true at an instant, by when it began."""
-    known = yield from _all(scope, store)
-    facts = [fact_from(key, fact) for key, fact in known.items()]
+    known = yield from all_facts(scope, store)
+    facts = [fact_from(key, fact) for key, fact in known.items() if fact["confirms"] is None]
     if as_of is not None:
         facts = [fact for fact in facts if fact.valid_at <= as_of and _lasts(fact, as_of)]
     elif current_only:
@@ -121,12 +120,6 @@ def timeline(scope: Scope, store: BaseStore, name: str | None, *, now: datetime)
         profile = yield from entity(scope, store, name, now=now, history=True)
         facts = _in_order([*profile.facts, *profile.history]) if profile else []
     return [_moment(fact, now) for fact in facts]
-
-
-def _all(scope: Scope, store: BaseStore) -> Flow[Facts]:
-    """Every fact, without those that only confirm another."""
-    items = yield from listing(store, scope.namespace("facts"))
-    return {item.key: cast("StoredFact", item.value) for item in items if item.value["confirms"] is None}
 
 
 def _linked(facts: Facts, link: str, key: str) -> tuple[Fact, ...]:

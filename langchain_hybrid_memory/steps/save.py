@@ -27,7 +27,6 @@ from langchain_hybrid_memory.questions import is_asked
 from langchain_hybrid_memory.records import SAVED, Facts, StoredMessage, entity_key, fingerprint, to_iso
 from langchain_hybrid_memory.redaction import Redactor
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.consolidate import get_facts, search_facts
 from langchain_hybrid_memory.steps.entities import (
     Entities,
     aliases_of,
@@ -38,6 +37,7 @@ from langchain_hybrid_memory.steps.entities import (
     naming,
     spellings,
 )
+from langchain_hybrid_memory.steps.facts import get_facts, search_facts
 from langchain_hybrid_memory.steps.ground import SPELLINGS_OF_USER, USER, Candidate, claim_of, gives_orders, is_quoted
 from langchain_hybrid_memory.steps.marks import is_forgotten, load_marks, mark_key
 from langchain_hybrid_memory.steps.settle import Settlement, is_current, settle

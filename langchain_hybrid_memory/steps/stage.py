@@ -17,10 +17,11 @@ from langchain_hybrid_memory.records import (
     StoredEntity,
     StoredFact,
     StoredMessage,
-    entity_key,
     is_held,
 )
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.entities import named_in
+from langchain_hybrid_memory.steps.facts import all_facts
 from langchain_hybrid_memory.steps.load import Episode, load
 from langchain_hybrid_memory.steps.take_back import take_back_facts
 from langchain_hybrid_memory.steps.writes import fact_op, write
@@ -53,7 +54,7 @@ def begin(scope: Scope, store: BaseStore) -> Flow[list[str]]:
     yield from leave_out(scope, store, [key for episode in left for key in episode["entries"]])
     if plan is not None:
         return plan["done"]
-    facts = yield from _facts(scope, store)
+    facts = yield from all_facts(scope, store)
     held = {key: _as_told(fact) for key, fact in facts.items() if is_held(fact) or _is_saved(fact)}
     yield from write(store, [*(fact_op(staged(scope), key, fact) for key, fact in held.items()), _plan_op(scope, [])])
     return []
@@ -102,7 +103,7 @@ def finish(scope: Scope, store: BaseStore) -> Flow[bool]:
     if plan is None or not plan["is_complete"]:
         return False
     done, aside = set(plan["done"]), staged(scope)
-    new, old = (yield from _facts(aside, store)), (yield from _facts(scope, store))
+    new, old = (yield from all_facts(aside, store)), (yield from all_facts(scope, store))
     kept = {key: f for key, f in old.items() if key not in new and (is_held(f) or f["episode"] not in done)}
     ops: list[Op] = [PutOp(scope.namespace("facts"), key, None) for key in old if key not in {*new, *kept}]
     ops += [fact_op(scope, key, fact) for key, fact in new.items() if old.get(key) != fact]
@@ -184,18 +185,13 @@ def _plan_op(scope: Scope, done: Sequence[str], *, is_complete: bool = False) ->
     return PutOp(scope.stage, PLAN, dict(Plan(done=list(done), is_complete=is_complete)), index=False)
 
 
-def _facts(scope: Scope, store: BaseStore) -> Flow[Facts]:
-    items = yield from listing(store, scope.namespace("facts"))
-    return {item.key: cast("StoredFact", item.value) for item in items}
-
-
 def _entity_ops(scope: Scope, store: BaseStore, kept: Facts) -> Flow[list[Op]]:
     """Put the stage's entities in the place of the known ones, except those that facts which stay are about."""
     new = yield from listing(store, staged(scope).namespace("entities"))
     old = yield from listing(store, scope.namespace("entities"))
-    named = {entity_key(name) for fact in kept.values() for name in (fact["subject"], *fact["entities"])}
     place = scope.namespace("entities")
     values = {item.key: cast("StoredEntity", item.value) for item in new}
-    gone = [item.key for item in old if item.key not in {*values, *named}]
+    needed = values.keys() | named_in(kept.values())
+    gone = [item.key for item in old if item.key not in needed]
     puts = [PutOp(place, key, dict(value), index=False) for key, value in values.items()]
     return [*(PutOp(place, key, None) for key in gone), *puts]

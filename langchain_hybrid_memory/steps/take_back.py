@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import cast
 
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
 from langchain_hybrid_memory.records import EDIT, SAVED, Facts, StoredFact, StoredMessage, entity_key
 from langchain_hybrid_memory.scope import Scope
+from langchain_hybrid_memory.steps.entities import named_in
+from langchain_hybrid_memory.steps.facts import all_facts
 from langchain_hybrid_memory.steps.marks import Marks, blanked, load_marks, mark_key
 from langchain_hybrid_memory.steps.revive import without_facts
 from langchain_hybrid_memory.steps.writes import fact_op, write
@@ -66,8 +67,7 @@ def take_back_facts(scope: Scope, store: BaseStore, written: Facts) -> Flow[Fact
     marks = yield from load_marks(scope, store)
     lost = {key: fact for key, fact in written.items() if fact["thread"] in threads or rests_on_forgotten(fact, marks)}
     if lost:
-        items = yield from listing(store, scope.namespace("facts"))
-        known = {item.key: cast("StoredFact", item.value) for item in items} | lost
+        known = (yield from all_facts(scope, store)) | lost
         yield from write(store, without(scope, known, lost))
     return lost
 
@@ -84,5 +84,4 @@ def without(scope: Scope, known: Facts, lost: Facts) -> list[Op]:
 def unnamed(known: Facts, lost: Facts) -> list[str]:
     """Keys of the entities that only lost facts were about."""
     named = {entity_key(name) for fact in lost.values() for name in fact["entities"]}
-    left = [fact for key, fact in known.items() if key not in lost]
-    return sorted(named - {entity_key(name) for fact in left for name in (*fact["entities"], fact["subject"])})
+    return sorted(named - named_in(fact for key, fact in known.items() if key not in lost))
