@@ -28,8 +28,8 @@ from langchain_hybrid_memory.steps.entities import (
 )
 from langchain_hybrid_memory.steps.extract import Neighbor
 from langchain_hybrid_memory.steps.facts import all_facts, get_facts, search_each, search_facts
-from langchain_hybrid_memory.steps.ground import USER, Candidate, claim_of, ground, within_limits
-from langchain_hybrid_memory.steps.marks import Marks, is_forgotten, load_marks, mark_key
+from langchain_hybrid_memory.steps.ground import USER, Candidate, ground, within_limits
+from langchain_hybrid_memory.steps.marks import is_claim_forgotten, load_marks
 from langchain_hybrid_memory.steps.revive import revive
 from langchain_hybrid_memory.steps.settle import Settlement, settle
 from langchain_hybrid_memory.steps.take_back import take_back_facts
@@ -68,7 +68,7 @@ def consolidate(
     others = withdrawn(entities, {message["episode"] for message in messages})
     about = _cast(extraction, others, messages, names_of_user)
     grounded, rejected = ground(extraction.facts, messages, aliases=about.aliases, config=config)
-    candidates = [candidate for candidate in grounded if not _is_forgotten(candidate, marks)]
+    candidates = [candidate for candidate in grounded if not is_claim_forgotten(candidate, marks)]
     rejected["forgotten"] += len(grounded) - len(candidates)
     related = yield from _related(scope, store, candidates, previous=previous)
     still = yield from get_facts(scope, store, [neighbor["key"] for neighbor in neighbors])  # unless forgotten since
@@ -111,18 +111,6 @@ def _entity_ops(
     return [*ops, *(PutOp(place, key, dict(entity), index=False) for key, entity in changed.items())]
 
 
-def _is_forgotten(candidate: Candidate, marks: Marks) -> bool:
-    fact, message = candidate.fact, candidate.message
-    return is_forgotten(
-        claim_of(candidate.subject, fact.attribute, fact.value),
-        candidate.subject,
-        fact.attribute,
-        said_at=message["at"],
-        key=mark_key(message["thread"], message["id"]),
-        marks=marks,
-    )
-
-
 def _before(scope: Scope, store: BaseStore, messages: Sequence[StoredMessage]) -> Flow[tuple[Facts, list[str]]]:
     """What these episodes gave the last time, and the names the user is known by."""
     episodes = dict.fromkeys(message["episode"] for message in messages)
@@ -136,8 +124,7 @@ def _related(scope: Scope, store: BaseStore, candidates: Iterable[Candidate], *,
     """The facts that may bear on candidates, and those that `previous` had ended, confirmed or was confirmed by."""
     claims: dict[str, dict[str, str]] = {}
     for candidate in candidates:
-        subject, attribute = candidate.subject, candidate.fact.attribute
-        claim = claim_of(subject, attribute, candidate.fact.value)
+        subject, attribute, claim = candidate.subject, candidate.fact.attribute, candidate.claim
         if attribute in SINGLE_VALUED:
             claims[f"{subject} {attribute}"] = {"subject": subject, "attribute": attribute}
         elif attribute in MEASURED:

@@ -27,6 +27,11 @@ class Candidate(NamedTuple):
     message: StoredMessage
     subject: str
 
+    @property
+    def claim(self) -> str:
+        """What it claims, as a fingerprint; see `claim_of`."""
+        return claim_of(self.subject, self.fact.attribute, self.fact.value)
+
 
 def ground(
     facts: Sequence[ExtractedFact],

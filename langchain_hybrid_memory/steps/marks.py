@@ -11,7 +11,7 @@ from langchain_hybrid_memory._flow import Flow, listing
 from langchain_hybrid_memory.prompts.extraction import SINGLE_VALUED
 from langchain_hybrid_memory.records import StoredFact, StoredMark, fingerprint
 from langchain_hybrid_memory.scope import Scope
-from langchain_hybrid_memory.steps.ground import WORD, fold
+from langchain_hybrid_memory.steps.ground import WORD, Candidate, fold
 
 Marks: TypeAlias = Mapping[str, StoredMark]
 """Marks by the key of the message they are about."""
@@ -75,6 +75,13 @@ def is_forgotten(claim: str, subject: str, attribute: str, *, said_at: str, key:
         return True
     own = marks.get(key)
     return own is not None and _property_of(subject, attribute) in own["properties"]
+
+
+def is_claim_forgotten(candidate: Candidate, marks: Marks) -> bool:
+    """Whether the user had forgotten what a candidate claims; see `is_forgotten`."""
+    message, attribute = candidate.message, candidate.fact.attribute
+    key = mark_key(message["thread"], message["id"])
+    return is_forgotten(candidate.claim, candidate.subject, attribute, said_at=message["at"], key=key, marks=marks)
 
 
 def _nothing(at: str) -> StoredMark:

@@ -38,8 +38,8 @@ from langchain_hybrid_memory.steps.entities import (
     spellings,
 )
 from langchain_hybrid_memory.steps.facts import get_facts, search_facts
-from langchain_hybrid_memory.steps.ground import SPELLINGS_OF_USER, USER, Candidate, claim_of, gives_orders, is_quoted
-from langchain_hybrid_memory.steps.marks import is_forgotten, load_marks, mark_key
+from langchain_hybrid_memory.steps.ground import SPELLINGS_OF_USER, USER, Candidate, gives_orders, is_quoted
+from langchain_hybrid_memory.steps.marks import is_claim_forgotten, load_marks
 from langchain_hybrid_memory.steps.settle import Settlement, is_current, settle
 from langchain_hybrid_memory.steps.stage import discarding
 from langchain_hybrid_memory.steps.writes import fact_op, write
@@ -222,7 +222,7 @@ def _extracted(
 
 def _refusal(candidate: Candidate, scope: Scope, store: BaseStore) -> Flow[str]:
     """Why a statement is not to be kept, if it is not."""
-    fact, message, subject = candidate
+    fact, message, _ = candidate
     if not fact.fact:
         return "it says nothing"
     if message["role"] != "user" and fact.attribute == "instruction":
@@ -232,20 +232,17 @@ def _refusal(candidate: Candidate, scope: Scope, store: BaseStore) -> Flow[str]:
     reason = objection(fact.quote, message["text"], fact.fact)
     if reason is not None:
         return f"the words it rests on do not say so ({reason})"
-    marks = yield from load_marks(scope, store)
-    claim = claim_of(subject, fact.attribute, fact.value)
-    key = mark_key(message["thread"], message["id"])
-    if is_forgotten(claim, subject, fact.attribute, said_at=message["at"], key=key, marks=marks):
+    if is_claim_forgotten(candidate, (yield from load_marks(scope, store))):
         return "the user had it forgotten"
     return ""
 
 
 def _bearing(candidate: Candidate, scope: Scope, store: BaseStore) -> Flow[Facts]:
     """The facts that bear on a statement."""
-    fact, subject = candidate.fact, candidate.subject
-    filters = [{"claim": claim_of(subject, fact.attribute, fact.value)}, {"episode": candidate.message["episode"]}]
-    if fact.attribute in SINGLE_VALUED:
-        filters.append({"subject": subject, "attribute": fact.attribute})
+    attribute = candidate.fact.attribute
+    filters = [{"claim": candidate.claim}, {"episode": candidate.message["episode"]}]
+    if attribute in SINGLE_VALUED:
+        filters.append({"subject": candidate.subject, "attribute": attribute})
     return (yield from search_facts(scope, store, filters))
 
 
@@ -271,7 +268,7 @@ def _outcome(settlement: Settlement, candidate: Candidate, statement: Statement,
         return key, ""
     for twin in settlement.confirmed:
         return settlement.facts[twin]["confirms"] or twin, ""
-    claim = claim_of(candidate.subject, candidate.fact.attribute, candidate.fact.value)
+    claim = candidate.claim
     same = (key for key, fact in known.items() if is_current(fact) and claim == fact["claim"])
     key = next(same, "")
     return key, "" if key else "the user has corrected it"

@@ -15,7 +15,7 @@ from langchain_hybrid_memory.memories import fact_from
 from langchain_hybrid_memory.prompts.extraction import MEASURED, SINGLE_VALUED, ExtractedFact
 from langchain_hybrid_memory.prompts.extraction import VERSION as PROMPT
 from langchain_hybrid_memory.records import EDIT, TRUST_ORDER, Facts, StoredFact, from_iso, is_held, to_iso, trust_of
-from langchain_hybrid_memory.steps.ground import WHITE_SPACE, Candidate, claim_of, fold, is_quoted
+from langchain_hybrid_memory.steps.ground import WHITE_SPACE, Candidate, fold, is_quoted
 from langchain_hybrid_memory.steps.property import property_of
 from langchain_hybrid_memory.steps.revive import in_place_of, orphans, released, with_sources
 
@@ -287,7 +287,7 @@ def _stored(candidate: Candidate, names: Names, now: datetime) -> StoredFact:
         recorded_at=to_iso(now),
         superseded_by=None,
         confirms=None,
-        claim=claim_of(candidate.subject, fact.attribute, fact.value),
+        claim=candidate.claim,
         said_at=message["at"],
         confirmed_at=message["at"],
         is_pinned=False,
