@@ -154,8 +154,9 @@ class StoredThread(TypedDict):
 
 
 class Pending(TypedDict):
-    """Work on an episode that is still to be done; namespace `pending / user`, key `<episode>-<last message id>`.
+    """Work on an episode that is still to be done; namespace `pending / user`.
 
+    Its key is `<episode>-<last message id>`, or `<episode>-branch` where its thread went on without messages of it.
     Holds no text. Record only ever adds entries, so whoever works on one can never undo what was queued meanwhile.
     """
 
@@ -175,6 +176,33 @@ class Pending(TypedDict):
     retry_at: str | None
     """When a failed one is tried again, by itself."""
     error: str | None
+
+
+def queue_entry(
+    *,
+    user: str,
+    thread: str,
+    episode: str,
+    message_ids: list[str],
+    recorded_at: str,
+    is_complete: bool = True,
+    learns: bool = True,
+    is_indexed: bool = False,
+) -> Pending:
+    """An entry of the queue that nobody has worked on yet; see `Pending`."""
+    return Pending(
+        user=user,
+        thread=thread,
+        episode=episode,
+        message_ids=message_ids,
+        recorded_at=recorded_at,
+        is_complete=is_complete,
+        learns=learns,
+        is_indexed=is_indexed,
+        attempts=0,
+        retry_at=None,
+        error=None,
+    )
 
 
 def check_id(name: str, given: object) -> None:

@@ -17,7 +17,7 @@ from typing import TypeAlias, cast
 from langgraph.store.base import BaseStore, GetOp, Item, Op, PutOp, SearchOp
 
 from langchain_hybrid_memory._flow import Flow, batch, listing
-from langchain_hybrid_memory.records import Pending, StoredMessage, from_iso, to_iso
+from langchain_hybrid_memory.records import StoredMessage, from_iso, queue_entry, to_iso
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.load import Episode, load_messages
 
@@ -132,17 +132,11 @@ def _ops(scope: Scope, store: BaseStore, thread: str, *, now: datetime) -> Flow[
 def _marker(scope: Scope, thread: str, episode: str, messages: Iterable[StoredMessage], *, now: datetime) -> PutOp:
     """The queue entry that has an episode's facts drawn anew, and what came back of it indexed."""
     members = sorted((m for m in messages if m["episode"] == episode), key=itemgetter("position"))
-    entry = Pending(
+    entry = queue_entry(
         user=scope.user_id,
         thread=thread,
         episode=episode,
         message_ids=[message["id"] for message in members],
         recorded_at=to_iso(now),
-        is_complete=True,
-        learns=True,
-        is_indexed=False,
-        attempts=0,
-        retry_at=None,
-        error=None,
     )
     return PutOp(scope.pending, f"{episode}-branch", dict(entry), index=False)

@@ -42,7 +42,7 @@ def load(scope: Scope, store: BaseStore) -> Flow[list[Episode]]:
         entry = cast("Pending", item.value)
         if entry["user"] == scope.user_id:
             entries.setdefault(entry["episode"], {})[item.key] = entry
-    return sorted(map(_episode, entries.values()), key=lambda episode: (episode["recorded_at"], episode["key"]))
+    return sorted(map(as_episode, entries.values()), key=lambda episode: (episode["recorded_at"], episode["key"]))
 
 
 def load_messages(scope: Scope, store: BaseStore, episodes: Iterable[Episode]) -> Flow[list[StoredMessage]]:
@@ -118,7 +118,8 @@ def failed(entry: Pending, *, error: str, retry_seconds: float, now: datetime) -
     return {**entry, "attempts": attempts, "retry_at": to_iso(now + timedelta(seconds=wait)), "error": error}
 
 
-def _episode(entries: dict[str, Pending]) -> Episode:
+def as_episode(entries: dict[str, Pending]) -> Episode:
+    """Put an episode together from its entries in the queue, by their keys."""
     ordered = sorted(entries.values(), key=lambda entry: (entry["recorded_at"], len(entry["message_ids"])))
     return Episode(
         thread=ordered[0]["thread"],

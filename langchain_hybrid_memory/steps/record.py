@@ -23,6 +23,7 @@ from langchain_hybrid_memory.records import (
     StoredThread,
     fingerprint,
     from_iso,
+    queue_entry,
     to_iso,
 )
 from langchain_hybrid_memory.redaction import Redactor, keep_everything
@@ -166,7 +167,7 @@ def log(
         return []
     markers = [
         _marker(
-            Pending(
+            queue_entry(
                 user=scope.user_id,
                 thread=scope.thread_id,
                 episode=episode,
@@ -174,10 +175,6 @@ def log(
                 recorded_at=to_iso(now),
                 is_complete=is_complete or episode != episodes[-1],
                 learns=learns,
-                is_indexed=False,
-                attempts=0,
-                retry_at=None,
-                error=None,
             ),
             scope,
         )

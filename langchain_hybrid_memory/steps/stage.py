@@ -18,11 +18,12 @@ from langchain_hybrid_memory.records import (
     StoredFact,
     StoredMessage,
     is_held,
+    queue_entry,
 )
 from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.entities import named_in
 from langchain_hybrid_memory.steps.facts import all_facts
-from langchain_hybrid_memory.steps.load import Episode, load
+from langchain_hybrid_memory.steps.load import Episode, as_episode, load
 from langchain_hybrid_memory.steps.take_back import take_back_facts
 from langchain_hybrid_memory.steps.writes import fact_op, write
 
@@ -134,33 +135,15 @@ def episodes_of(messages: Iterable[StoredMessage], scope: Scope) -> list[Episode
 
 
 def _episode(key: str, said: list[StoredMessage], scope: Scope) -> Episode:
-    ids = [message["id"] for message in sorted(said, key=lambda message: message["position"])]
-    thread, at = said[0]["thread"], said[0]["at"]
-    return Episode(
-        thread=thread,
-        key=key,
-        message_ids=ids,
-        recorded_at=at,
-        is_complete=True,
-        learns=True,
-        attempts=0,
-        retry_at="",
-        entries={
-            key: {
-                "user": scope.user_id,
-                "thread": thread,
-                "episode": key,
-                "message_ids": ids,
-                "recorded_at": at,
-                "is_complete": True,
-                "learns": True,
-                "is_indexed": True,  # or will be: that is the business of the queue proper
-                "attempts": 0,
-                "retry_at": None,
-                "error": None,
-            }
-        },
+    entry = queue_entry(
+        user=scope.user_id,
+        thread=said[0]["thread"],
+        episode=key,
+        message_ids=[message["id"] for message in sorted(said, key=lambda message: message["position"])],
+        recorded_at=said[0]["at"],
+        is_indexed=True,  # or will be: that is the business of the queue proper
     )
+    return as_episode({key: entry})
 
 
 def _is_saved(fact: StoredFact) -> bool:
