@@ -173,7 +173,7 @@ class _Steps:
         config, store, messages = self._core.extract, self._core.store(), state["messages"]
         neighbors = yield from find_neighbors(self._scope(state), store, messages, limit=config.neighbors)
         size = prompt_size(messages, neighbors, config=config, count=self._core.count)
-        answer, _ = yield from extract(model, messages, neighbors, config=config, meter=meter)
+        answer = yield from extract(model, messages, neighbors, config=config, meter=meter)
         return {"extraction": answer.model_dump(), "neighbors": neighbors, "report": {"largest_prompt": size}}
 
     def _spent(self, state: MemorizeState, step: str, meter: Meter, started: float) -> Flow[None]:

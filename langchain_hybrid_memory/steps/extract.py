@@ -155,8 +155,8 @@ def extract(
     neighbors: Sequence[Neighbor],
     *,
     config: ExtractConfig,
-    meter: Meter | None = None,
-) -> Flow[tuple[Extraction, Usage]]:
+    meter: Meter,
+) -> Flow[Extraction]:
     """Ask for facts and entities; an answer that does not fit the schema is sent back once for repair.
 
     Each call is counted by `meter` as it is made, also where this raises in the end.
@@ -169,11 +169,10 @@ def extract(
     options: dict[str, Any] = {"method": config.method} if config.method else {}
     structured = model.with_structured_output(answer_schema(config.max_facts, config.categories), **options)
     asked: list[AnyMessage] = prompt
-    meter = meter or Meter()
     for _ in range(2):
         answer = yield from _ask(structured, asked, meter)
         if answer.extraction is not None:
-            return answer.extraction, meter.usage
+            return answer.extraction
         asked = repair_prompt(prompt, answer.raw, answer.problem)
     msg = (
         f"the model's answer did not fit the schema, twice ({answer.reason}); the episodes stay pending. "

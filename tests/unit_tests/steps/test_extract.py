@@ -19,6 +19,7 @@ from langchain_hybrid_memory.scope import Scope
 from langchain_hybrid_memory.steps.compose import compose
 from langchain_hybrid_memory.steps.extract import (
     LINE_TOKENS,
+    Meter,
     Neighbor,
     Usage,
     choose_episodes,
@@ -67,7 +68,9 @@ every_method = pytest.mark.parametrize("method", METHODS)
 async def ask(
     drive: Driver, model: Any, method: StructuredMethod | None = None, messages: list[StoredMessage] | None = None
 ) -> tuple[Extraction, Usage]:
-    return await drive(extract(model, messages or SAID, [], config=ExtractConfig(method=method)))
+    meter = Meter()
+    answer = await drive(extract(model, messages or SAID, [], config=ExtractConfig(method=method), meter=meter))
+    return answer, meter.usage
 
 
 @every_method
@@ -344,7 +347,7 @@ async def test_categories_are_offered_and_read(drive: Driver, method: Structured
     config = ExtractConfig(method=method, categories=("boats", "people"))
     filed = extraction(lives_in("Lisbon", category="people"))
     model = ScriptedChatModel(structured=[filed])
-    answer, _ = await drive(extract(model, SAID, [], config=config))
+    answer = await drive(extract(model, SAID, [], config=config, meter=Meter()))
     assert answer.model_dump() == filed.model_dump()
     first, _, example, *_ = model.calls[0].messages
     assert "boats, people, other" in first.text
@@ -362,7 +365,8 @@ def test_categories_cost_nothing_where_there_are_none() -> None:
 async def test_instructions_of_the_application_follow_ours(drive: Driver) -> None:
     model = ScriptedChatModel(structured=[GOOD])
     config = ExtractConfig(instructions="Only facts about boats.")
-    await drive(extract(model, SAID, [Neighbor(key="k", fact=known_fact("A."))], config=config))
+    known = [Neighbor(key="k", fact=known_fact("A."))]
+    await drive(extract(model, SAID, known, config=config, meter=Meter()))
     first, *_, asked = model.calls[0].messages
     assert first.text.endswith("\n\nOnly facts about boats.")
     assert "1. A." in asked.text
@@ -388,7 +392,7 @@ async def test_no_recalled_text_reaches_the_prompt(drive: Driver, store: Watched
 
 async def test_model_is_told_how_many_facts_it_may_give(drive: Driver) -> None:
     model = ScriptedChatModel(structured=[GOOD])
-    await drive(extract(model, SAID, [], config=ExtractConfig(max_facts=3)))
+    await drive(extract(model, SAID, [], config=ExtractConfig(max_facts=3), meter=Meter()))
     schema: Any = model.calls[0].schema
     properties = schema.model_json_schema()["properties"]
     assert [properties[name]["maxItems"] for name in ("facts", "entities")] == [3, 3]
