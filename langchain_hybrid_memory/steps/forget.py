@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,7 +32,7 @@ from langchain_hybrid_memory.steps.marks import (
 from langchain_hybrid_memory.steps.record import CONTEXT_CHARACTERS
 from langchain_hybrid_memory.steps.stage import discarding
 from langchain_hybrid_memory.steps.take_back import rests_on_forgotten, unnamed, without
-from langchain_hybrid_memory.steps.threads import delete_thread, rewrite_thread, without_text, without_words
+from langchain_hybrid_memory.steps.threads import Fate, delete_thread, rewrite_thread, without_text, without_words
 from langchain_hybrid_memory.steps.traces import leave_no_trace
 from langchain_hybrid_memory.steps.writes import message_op, write
 
@@ -185,15 +184,12 @@ def _forget(
     scope: Scope, store: BaseStore, part: _Part, checkpointer: BaseCheckpointSaver[Any] | None
 ) -> Flow[Receipt]:
     """Carry it out: checkpoints first, since they are found by what the store says."""
-    fates, remaining = Counter[str](), []
-    deleted = []
+    fates: dict[str, Fate] = {}
     if checkpointer is None:
         remaining = [f"the checkpoints of thread {thread!r}: no checkpointer was given" for thread in part.threads]
     else:
-        remaining = [f"thread {thread!r}, which is in the middle of this turn" for thread in [part.running] if thread]
-        for thread, fate in (yield from _rewrite_threads(scope, store, part, checkpointer)):
-            fates[fate] += 1
-            deleted += [thread] if fate == "deleted" else []
+        remaining = [f"thread {part.running!r}, which is in the middle of this turn"] if part.running else []
+        fates = yield from _rewrite_threads(scope, store, part, checkpointer)
     lost = unnamed(part.known, part.facts)
     staged = yield from discarding(scope, store)
     yield from write(
@@ -207,20 +203,20 @@ def _forget(
         ],
     )
     remaining += yield from leave_no_trace(scope.stage, store, checkpointer)
-    counts = {**part.removed, "entities": len(lost), "rewritten threads": fates["rewritten"]}
+    counts = {**part.removed, "entities": len(lost), "rewritten threads": list(fates.values()).count("rewritten")}
     return Receipt(
         removed={kind: count for kind, count in counts.items() if count},
         remaining=tuple(remaining),
-        deleted_threads=tuple(deleted),
+        deleted_threads=tuple(thread for thread, fate in fates.items() if fate == "deleted"),
     )
 
 
 def _rewrite_threads(
     scope: Scope, store: BaseStore, part: _Part, checkpointer: BaseCheckpointSaver[Any]
-) -> Flow[list[tuple[str, str]]]:
+) -> Flow[dict[str, Fate]]:
     """Take the words out of the user's threads; what became of each."""
     threads = yield from listing(store, scope.namespace("threads"))
-    fates: list[tuple[str, str]] = []
+    fates: dict[str, Fate] = {}
     for thread in dict.fromkeys([*part.threads, *(item.key for item in threads)]):
         if thread == part.running:
             continue
@@ -231,7 +227,7 @@ def _rewrite_threads(
             items=[*part.facts, *part.said],
             is_named=thread in part.threads,
         )
-        fates.append((thread, (yield from rewriting)))
+        fates[thread] = yield from rewriting
     return fates
 
 

@@ -49,11 +49,13 @@ def summarize(
         outcome = yield from attempt(call(model, prompt))
         meter.count(outcome.value)
         answer = value_of(outcome)
-        if (yield from _is_forgotten(scope, store, digest, [m for m in behind if m["id"] in _ids(portion)])):
+        ids = {message["id"] for message in portion}
+        given = [message for message in behind if message["id"] in ids]  # as they are on record, not cut
+        if (yield from _is_forgotten(scope, store, digest, given)):
             return 0
         digest = _folded(digest, answer.text.strip(), portion, tokens=2 * config.summary_tokens, count=count)
         yield from batch(store, [PutOp(scope.namespace("summaries"), scope.thread_id, dict(digest), index=False)])
-        if (yield from _is_forgotten(scope, store, digest, [m for m in behind if m["id"] in _ids(portion)])):
+        if (yield from _is_forgotten(scope, store, digest, given)):
             yield from batch(store, [PutOp(scope.namespace("summaries"), scope.thread_id, None)])
             return 0
     return len(leaving)
@@ -117,19 +119,13 @@ def _folded(
     )
 
 
-def _is_forgotten(
-    scope: Scope, store: BaseStore, digest: StoredSummary, portion: Sequence[StoredMessage]
-) -> Flow[bool]:
+def _is_forgotten(scope: Scope, store: BaseStore, digest: StoredSummary, given: Sequence[StoredMessage]) -> Flow[bool]:
     """Whether something of what was given to the model was forgotten before it had answered."""
     place = scope.thread_messages(scope.thread_id)
     summary = GetOp(scope.namespace("summaries"), scope.thread_id)
-    found = yield from batch(store, [summary, *(GetOp(place, message["id"]) for message in portion)])
+    found = yield from batch(store, [summary, *(GetOp(place, message["id"]) for message in given)])
     known, *texts = [item.value["text"] if isinstance(item, Item) else "" for item in found]
-    return known != digest["text"] or texts != [message["text"] for message in portion]
-
-
-def _ids(messages: Sequence[StoredMessage]) -> set[str]:
-    return {message["id"] for message in messages}
+    return known != digest["text"] or texts != [message["text"] for message in given]
 
 
 def _behind(scope: Scope, store: BaseStore, digest: StoredSummary) -> Flow[list[StoredMessage]]:
